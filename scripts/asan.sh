@@ -33,15 +33,15 @@ export ASAN_OPTIONS=detect_leaks=0
 WHAT=(--locked --target "$HOST" -p atecc608-pkcs11 -p atecc608-sim --lib --bins --test abi)
 
 # Check that the module is instrumented: a planted defect in it must be found.
-heading 'A planted overrun is seen'
+heading 'A planted overrun is detected'
 run "${CARGO[*]} build ${WHAT[*]}"
 MODULE=$FOLDER/$HOST/debug/libatecc608_pkcs11.so
 mkdir -p "$FOLDER/c"
 # shellcheck disable=SC2086  # several options
 gcc -std=gnu11 -g $TEST_CFLAGS -I /usr/include/p11-kit-1 -o "$FOLDER/c/overrun" tests/c/overrun.c tests/c/hostile.c -ldl
-SEEN=$("$FOLDER/c/overrun" "$MODULE" 2>&1) && die "AddressSanitizer did not see an overrun in the module"
-grep -q 'AddressSanitizer: heap-buffer-overflow' <<<"$SEEN" || die "not what AddressSanitizer says of an overrun: $SEEN"
-grep -q 'c_string_is\|C_GetInterface' <<<"$SEEN" || die "the overrun was not seen in the module: $SEEN"
+SEEN=$("$FOLDER/c/overrun" "$MODULE" 2>&1) && die "AddressSanitizer did not report an overrun in the module"
+grep -q 'AddressSanitizer: heap-buffer-overflow' <<<"$SEEN" || die "unexpected report of AddressSanitizer: $SEEN"
+grep -q 'c_string_is\|C_GetInterface' <<<"$SEEN" || die "the reported overrun is not in the module: $SEEN"
 
 heading 'The tests of the C interface'
 LEFT_OUT=(

@@ -20,7 +20,7 @@ esac
 
 fresh_token bench
 export STATE_DIR=$WORK/state PROVIDER_CONF=$ROOT/conf/openssl-pkcs11.cnf
-heading 'What the work costs'
+heading 'Cost on the chip'
 STATUS=0
 run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock" || STATUS=$?
 
@@ -28,7 +28,7 @@ run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock"
 # a certificate. Slower means: by more than a tenth, and by more than half a microsecond. Two runs of one module differ
 # by a tenth here; half a microsecond is less than a caller's own work around any call.
 compare_with_softhsm() {
-    heading 'How long it takes without the chip, beside SoftHSM2'
+    heading 'Calls without the chip, compared with SoftHSM2'
     need_packages softhsm2 gcc libc6-dev libp11-kit-dev
     software_ca >/dev/null
     device_certificate >/dev/null

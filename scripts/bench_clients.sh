@@ -102,8 +102,8 @@ SERVERS+=("$P11_KIT_SERVER_PID")
 use 'pkcs11-tool --sign through p11-kit server' - - 'pkcs11-tool --module $CLIENT_MODULE --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o x.sig'
 use 'certutil -L (NSS)' - - 'mkdir nss; certutil -N -d sql:nss --empty-password; modutil -dbdir sql:nss -add a -libfile $MODULE -force; certutil -L -d sql:nss -h gateway'
 
-heading 'What a typical use costs the chip'
+heading 'Cost of typical use on the chip'
 printf '%-58s %8s %6s\n' use commands ms
 cat "$TABLE"
 [ $OVER = no ] || die 'over budget'
-diff -u --label docs/clients.md --label measured documented measured || die 'docs/clients.md says something else'
+diff -u --label docs/clients.md --label measured documented measured || die 'docs/clients.md differs from the measurement'

@@ -69,7 +69,7 @@ python_from_3_12() {
             return
         fi
     done
-    die 'pkcs11-check needs Python 3.12 or newer, and there is none. Debian 13 has it'
+    die 'pkcs11-check needs Python 3.12 or newer, which was not found. Debian 13 has it'
 }
 
 # debian_source PACKAGE: Debian's source of SUITE, unpacked in FOLDER, its version in VERSION. With apt's lists in a folder of
@@ -250,7 +250,7 @@ mkdir -p "$LOGS/conformance" "$PLACE/results"
 results=("${names[@]/#/$PLACE/results/}")
 results=("${results[@]/%/.json}")
 rm -f "${results[@]}"
-run_at_once "$(nproc)" "$LOGS/conformance" suite "${names[@]}" || die 'a suite did not run to its end'
+run_at_once "$(nproc)" "$LOGS/conformance" suite "${names[@]}" || die 'a suite did not finish'
 page=$ROOT/docs/conformance.md
 [ $# = 0 ] || page=$PLACE/page.md
 /usr/bin/python3 "$REPORT" page "$page" "$ROOT/scripts/conformance.toml" "${results[@]}"

@@ -36,7 +36,7 @@ done
 
 make_root "debian-$SUITE" "$(dpkg --print-architecture)" \
     ca-certificates,cargo,gcc,git,iproute2,libc6-dev,mount,procps,rustc --variant=apt
-heading 'The sources, built there'
+heading 'Build in the Debian root'
 copy_sources_to "$ROOT_FOLDER/src"
 # Built outside of the sources, which are copied anew each time.
 there() {

@@ -16,5 +16,5 @@ TIMING=real
 export ATECC608_LOG=error
 fresh_token fairness
 run 'sed -i "1i lock_timeout = 30" config.toml'
-heading 'Who waits for how long'
+heading 'Waiting times'
 run "/usr/bin/python3 $ROOT/scripts/fairness.py \$MODULE gateway dev-key chip.sock.lock${1:+ $1}"

@@ -88,10 +88,10 @@ heading "The driver's contract with the chip at $ADDRESS on $BUS"
     ATECC608_HARDWARE=$BUS@$ADDRESS cargo test --locked -p atecc608-token --test it hardware:: -- --show-output
 ) || STATUS=1
 
-heading 'What the chip does'
+heading 'Behaviour of the chip'
 "$REPORT_PROGRAM" "$BUS@$ADDRESS" --output "$OUTPUT" "${OPTIONS[@]}" "${SACRIFICE[@]}"
 note "the report is in $OUTPUT"
 
-heading 'How it differs from the simulated chip'
+heading 'Differences from the simulated chip'
 "$REPORT_PROGRAM" --compare "$OUTPUT" || STATUS=1
 exit $STATUS

@@ -71,7 +71,7 @@ mkdir -p "$TARGET/debian"
 cp "$ROOT_FOLDER"/build/debian/*.deb "$TARGET/debian/"
 # The compiler's version, for scripts/msrv.sh.
 cp "$ROOT_FOLDER/build/rustc" "$TARGET/debian/"
-heading 'The bills of materials'
+heading 'Software bills of materials'
 need_python_venv sbom scripts/requirements-sbom.txt
 "$VENV/bin/python" scripts/check_sbom.py Cargo.lock "$ROOT_FOLDER"/build/debian/*.deb
 heading 'The packages'

@@ -33,7 +33,7 @@ install_peers() {
         softhsm2 swtpm valgrind
     need_python_venv vendor "$ROOT/tests/vendor/requirements.txt"
     vendor_module
-    heading 'As gateways have it: no simulator in it'
+    heading 'Module as on gateways, without the simulator'
     run 'cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" -p atecc608-pkcs11 --no-default-features --target-dir "$TARGET/gateway"'
 }
 
@@ -82,7 +82,7 @@ measure() { run "/usr/bin/python3 \$PERFORMANCE/measure.py $*"; }
 
 costs() {
     mkdir aside
-    heading 'What the work costs the chip'
+    heading 'Cost on the chip'
     # Over a budget is scripts/bench.sh's to report.
     run "/usr/bin/python3 $ROOT/scripts/bench.py \$MODULE gateway dev-key chip.sock results/costs-kept.json" || true
     rm -rf trust*
@@ -98,7 +98,7 @@ costs() {
 with_shim() { run "I2C_SHIM=20=\$WORK/chip.sock LD_PRELOAD=\$VENDOR_SHIM $1"; }
 
 hosts() {
-    heading 'What the calls cost the host'
+    heading 'Cost on the host'
     run "cc -O2 -I /usr/include/p11-kit-1 -o speed $ROOT/scripts/speed.c -ldl"
     softhsm
     tpm
@@ -126,12 +126,12 @@ serve_in_real_time() {
 in_real_time() {
     local port
     serve_in_real_time
-    heading 'In the time of a chip'
+    heading 'Real execution times'
     measure sign
     with_shim "/usr/bin/python3 $PERFORMANCE/measure.py sign_vendor"
     with_shim "PYTHONPATH=$ROOT/tests/vendor $VENV/bin/python $PERFORMANCE/vendor.py 20 20 chip.sock > vendor.json"
     measure sign_driver vendor.json
-    heading 'A handshake on a wire that records it'
+    heading 'Recorded bus traffic of a handshake'
     start_server wire.log "/usr/bin/python3 $PERFORMANCE/bus.py wire.sock record 0x60=chip.sock"
     wait_for 'the wire' wire.log test -S wire.sock
     sed "s|unix:.*chip.sock|unix:$WORK/wire.sock|" config.toml >wire.toml

@@ -44,4 +44,4 @@ quietly "$LOGS/spdx.log" "$VENV/bin/reuse" lint --lines || die 'a new source nee
 # Code hosts and packages read the ones at the top.
 cmp LICENSE-MIT LICENSES/MIT.txt
 cmp LICENSE-APACHE LICENSES/Apache-2.0.txt
-note 'every file has its copyright and its licence'
+note 'every file has a copyright and a licence'

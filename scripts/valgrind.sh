@@ -27,9 +27,9 @@ for program in life overrun; do
     run "gcc -std=gnu11 -g -O1 -I /usr/include/p11-kit-1 -o $program $ROOT/tests/c/$program.c $ROOT/tests/c/hostile.c -ldl -lpthread"
 done
 
-heading 'A planted overrun is seen'
+heading 'A planted overrun is detected'
 run 'export MEMCHECK="valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite"'
 run_refused 'Invalid read' '$MEMCHECK ./overrun $MODULE'
 
-heading 'Two lives, with four threads each'
+heading 'Initialise, use, finalise: two cycles with four threads'
 run '$MEMCHECK ./life $MODULE "$(cat pin)" 4 1'

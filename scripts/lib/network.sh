@@ -21,7 +21,7 @@ ADDRESS_A=10.99.0.1 ADDRESS_B=10.99.0.2
 # two_hosts: network namespaces with a cable between them, HOST_A and HOST_B with ADDRESS_A and ADDRESS_B, on the interface
 # eth0 of each. After open_work_folder, whose clean-up they join.
 two_hosts() {
-    [ "$(id -u)" = 0 ] || die 'this makes network namespaces: run it as root'
+    [ "$(id -u)" = 0 ] || die 'this creates network namespaces: run it as root'
     export HOST_A HOST_B
     trap 'status=$?; stop_servers; ip netns del $HOST_A; ip netns del $HOST_B; (exit $status); close_work_folder' EXIT
     run 'ip netns add $HOST_A && ip netns add $HOST_B'

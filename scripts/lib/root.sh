@@ -32,7 +32,7 @@ make_root() {
     ROOT_FOLDER=$ROOTS/$name
     recipe=$(printf '%s\n' "$SUITE" "$architectures" "$packages" "$@" "$(suite_source)")
     if [ "$(cat "$ROOT_FOLDER.recipe" 2>/dev/null)" = "$recipe" ]; then
-        note "the root $name is there: $ROOT_FOLDER"
+        note "the root $name exists: $ROOT_FOLDER"
         return
     fi
     note "making the root $name: $ROOT_FOLDER"

@@ -30,14 +30,14 @@ run_says() {
     printf '%s$ %s%s\n' "$BOLD" "$2" "$PLAIN"
     output=$(eval "$2" 2>&1) || STATUS=$?
     printf '%s\n' "$output"
-    grep -Eq -- "$1" <<<"$output" || die "this should have said $1 (exit status $STATUS): $2"
+    grep -Eq -- "$1" <<<"$output" || die "the output does not match $1 (exit status $STATUS): $2"
 }
 
 # The same with a line that must fail. The output is checked because a failure for another reason (a typing mistake,
 # say) is not the expected refusal, and the exit status because a successful run may print the same words.
 run_refused() {
     run_says "$1" "$2"
-    [ "$STATUS" != 0 ] || die "this should have been refused, and succeeded: $2"
+    [ "$STATUS" != 0 ] || die "this should have failed, and succeeded: $2"
 }
 
 # not COMMAND...: it must fail. `set -e` does not heed a negated command, so `! command` in a line for `run` proves nothing.

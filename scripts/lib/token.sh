@@ -72,7 +72,7 @@ run_in_chip() {
     atecc608-sim stats --socket "$WORK/chip.sock" --reset >/dev/null
     run "$2"
     times=$(chip_did "$1")
-    [ "$times" -ge "${3:-1}" ] || die "the chip executed $1 $times times: the work was done elsewhere"
+    [ "$times" -ge "${3:-1}" ] || die "the chip executed $1 $times times: the work was not done in the chip"
     note "the chip: $1, $times times"
 }
 

@@ -31,7 +31,7 @@ need_cargo() {
             need_packages rustc-web cargo-web
         fi
     fi
-    cargo_is_new_enough || die "no cargo $(rust_version) or newer to be had; cargo --version says: $(cargo --version 2>&1)"
+    cargo_is_new_enough || die "no cargo $(rust_version) or newer is available; cargo --version prints: $(cargo --version 2>&1)"
     # rustc calls cc to link.
     need_packages gcc libc6-dev
     note "$(cargo --version)"

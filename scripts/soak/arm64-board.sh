@@ -19,7 +19,7 @@ PACKAGES=(bash busybox-static coreutils dash gnutls-bin grep libengine-pkcs11-op
 heading 'The packages for arm64'
 "$ROOT/scripts/package.sh" arm64
 
-heading 'The root'
+heading 'The root file system'
 # Only unpacked: no program of it can run here.
 make_root board-arm64 arm64 "$(IFS=, && echo "${PACKAGES[*]}")" --variant=extract
 package() { find "$TARGET/debian" -name "$1_*_arm64.deb" | sort -V | tail -n 1; }

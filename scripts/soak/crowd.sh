@@ -51,7 +51,7 @@ crowd() { run "/usr/bin/python3 crowd.py \$MODULE gateway . $*"; }
 real_time() {
     TIMING=real
     crowded_token
-    heading "A real chip's time, different users"
+    heading 'Real execution times, different users'
     if [ "$(id -u)" = 0 ]; then
         for_the_group
         crowd "${REAL[@]}" 100 --kill-every $KILL_EVERY --users $GROUP
@@ -66,7 +66,7 @@ own_nodes() {
     local containers=(--containers)
     TIMING=real
     crowded_token
-    heading 'Device nodes of their own, half of them in containers'
+    heading 'Separate device nodes, half of them in containers'
     if ! unshare --mount true 2>/dev/null; then
         containers=()
         note 'not tested: containers, which need root'
@@ -82,13 +82,13 @@ own_nodes() {
 # overtaken on its way to the queue.
 no_time() {
     crowded_token
-    heading 'A chip that takes no time'
+    heading 'No execution times'
     crowd "${FAST[@]}" 99 --kill-every $KILL_EVERY
 }
 
 in_process() {
     crowded_token
-    heading 'The chip in a file, in each process'
+    heading 'Chip in a file (sim:), simulated in each process'
     stop_last_server
     run "sed -i \"s|^bus = .*|bus = \\\"sim:\$WORK/chip.eeprom\\\"|\" config.toml"
     crowd "${FAST[@]}" 99 --kill-every $KILL_EVERY

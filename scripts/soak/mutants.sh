@@ -68,7 +68,7 @@ for area in "${areas[@]}"; do
 done
 for area in "${areas[@]}"; do
     [ -s "$TARGET/mutants/$area/mutants.out/missed.txt" ] || continue
-    heading "$area: the survivors on the C interface"
+    heading "$area: surviving mutants, tests of the C interface"
     read -ra modules <<<"${tests[$area]}"
     mutants "$area" --iterate -- --package atecc608-pkcs11 --test abi -- "${modules[@]}"
 done

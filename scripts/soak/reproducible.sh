@@ -16,7 +16,7 @@ FIRST=$FOLDER/one
 SECOND=$FOLDER/two/of-these-folders/with-a-longer-name
 
 cd "$ROOT"
-[ -z "$(git status --porcelain)" ] || note 'what is not committed is not built'
+[ -z "$(git status --porcelain)" ] || note 'uncommitted changes are not built'
 rm -rf "$FOLDER"
 for clone in "$FIRST" "$SECOND"; do
     git clone --quiet --no-hardlinks "$ROOT" "$clone"
@@ -48,7 +48,7 @@ differences() {
         diffoscope "$1" "$2" || true
         return
     fi
-    note 'with diffoscope installed this would say more'
+    note 'install diffoscope for details'
     for file in "$1" "$2"; do
         rm -rf "$FOLDER/unpacked" && mkdir -p "$FOLDER/unpacked"
         for member in $(ar t "$file"); do

@@ -18,7 +18,7 @@ LIMIT=1800
 heading 'The packages for amd64'
 "$ROOT/scripts/package.sh" amd64
 
-heading 'The root'
+heading 'The root file system'
 make_root board-systemd amd64 acl,adduser,dbus,gnutls-bin,systemd-sysv,udev --variant=minbase
 package() { find "$TARGET/debian" -name "$1_*_amd64.deb" | sort -V | tail -n 1; }
 cp "$(package atecc608-pkcs11)" "$ROOT_FOLDER/run/package.deb"

@@ -23,7 +23,7 @@ export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$TARGET/tsan CARGO_INCREMENTAL=0
 export RUSTFLAGS='-Zsanitizer=thread --cfg tsan_enabled'
 BUILD_STD=(-Zbuild-std --target "$HOST")
 
-heading 'A planted race is seen'
+heading 'A planted race is detected'
 PLANTED=$TARGET/tsan/planted
 mkdir -p "$PLANTED/src"
 write_file "$PLANTED/Cargo.toml" <<'END'

@@ -22,7 +22,7 @@ export ATECC608_LOG=trace:$WORK/trace.log PYTHONDONTWRITEBYTECODE=1
 # A certificate for $1 (a CSR), by the CA, in $2; options of openssl follow.
 sign() { openssl x509 -req -in "$1" -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -out "$2" "${@:3}" 2>/dev/null; }
 
-heading 'A claim certificate, and a server'
+heading 'Preparation: claim certificate, broker, stand-in for AWS'
 software_ca
 run 'openssl ecparam -name prime256v1 -genkey -noout -out claim.key && chmod 600 claim.key'
 run 'openssl req -new -key claim.key -subj "/CN=claim" -out claim.csr && sign claim.csr claim.pem'
@@ -57,7 +57,7 @@ claim() {
         " --root-ca ${ROOT_CA:-ca.pem} --key $1 --dir \$WORK/${FOLDER:-$1} $2"
 }
 
-heading 'What is wrong on this machine is said before anybody is asked'
+heading 'Local errors: no request is sent'
 run_refused 'the chip is not provisioned' "$(claim one "$CLAIM $SERIAL")"
 run 'atecc608 provision tls --lock-forever 2>provision.log'
 run_refused 'list-provisioning-templates' "$(TEMPLATE=a/b claim one "$CLAIM")"
@@ -73,7 +73,7 @@ run "$(claim one "$CLAIM $SERIAL --dry-run") | tee dry.txt"
 run 'grep -x "  RegisterThing  *\$aws/provisioning-templates/fleet/provision/json" dry.txt && grep "parameter  *SerialNumber=0123[0-9A-Fa-f]\{14\}$" dry.txt'
 run 'not grep -E "^(certificate|registration)" aws.log && not test -e one/device.pem'
 
-heading 'A connection that is none'
+heading 'Failed or interrupted connection: nothing is stored'
 run_refused 'host has no address.*Check the network' "$(ENDPOINT=nowhere.invalid claim one "$CLAIM")"
 run_refused 'no connection: .*refused.*network' "$(PORT=1 claim one "$CLAIM")"
 run_refused 'certificate is not signed by a trusted CA.*--root-ca' "$(ROOT_CA=other.pem claim one "$CLAIM")"
@@ -100,7 +100,7 @@ bad close elsewhere.pem 'is for another name.*--endpoint'
 run 'sign server.csr short.pem -extfile server.ext -days 1'
 bad close short.pem 'not valid at the time that this machine.s clock shows.*timedatectl' 'faketime -f +2d'
 
-heading 'A claim certificate that may do too little'
+heading 'Claim certificate without the required permissions'
 run 'openssl req -new -key claim.key -subj "/CN=listener" -out listener.csr && sign listener.csr listener.pem'
 bad denied server.pem 'refused the subscription to .aws/certificates.*iot:Subscribe'
 bad forbidden server.pem 'closed the connection while this tool waited for the subscription to .aws/certificates.*iot:Subscribe'
@@ -109,7 +109,7 @@ run 'atecc608 key list | tee keys.txt && not grep "\"one\"" keys.txt'
 # mosquitto silently drops messages that may not be published.
 run_refused 'within 1 s .--timeout. while waiting for the response to .aws/certificates.*iot:Publish' "$(claim one '--claim-cert listener.pem --claim-key claim.key --timeout 1')"
 
-heading 'An answer that is none. Each time the next run begins with the key that is there'
+heading 'Failed or invalid response: no certificate is stored, the next run uses the same key'
 # fault CALL MODE PATTERN
 fault() {
     run "echo $1 $2 >fault"
@@ -129,7 +129,7 @@ fault registration odd-thing 'fleet/../1. can.t be a thing.s name'
 run_refused 'rejected RegisterThing: InvalidParameters .400.: Parameter SerialNumber is missing.*--parameter' "$(claim one "$CLAIM")"
 run 'atecc608 key list | tee keys.txt && [ "$(grep -c "\"one\"" keys.txt)" = 1 ]'
 
-heading 'The story: one command'
+heading 'Claim with one command'
 run 'echo certificate slow >fault'
 run_in_chip Sign "$(claim one "$CLAIM $SERIAL --parameter Site=Berlin --feature jobs --json >first.json")"
 run 'rm fault && grep "\"claimed\": true" first.json && grep "\"Site\": \"Berlin\"" first.json'
@@ -139,7 +139,7 @@ run 'stat -c "%a %n" one one/* | tee modes.txt && grep -x "700 one" modes.txt &&
 run 'THING=fleet-$(sed -n "s/.*\"serial_number\": *\"\(.*\)\".*/\1/p" first.json) && grep "\"thing-name\": \"$THING\"" one/device-client.json'
 run 'pkcs11-tool --module $MODULE --token-label gateway --read-object --type cert --label one | cmp - <(openssl x509 -in one/device.pem -outform DER)'
 
-heading 'The clients connect with it'
+heading 'Clients connect with the certificate'
 devices=$(free_port)
 run 'cat ca.pem aws-ca.pem >clients-ca.pem'
 mqtt_broker "$devices" clients-ca.pem server.pem server.key
@@ -147,21 +147,21 @@ run_in_chip Sign "$VENV/bin/python one/sdk_connect.py --host localhost --port $d
 run_in_chip Sign "$VENV/bin/python $ROOT/tests/clients/python/device_client.py one/device-client.json --host localhost --port $devices"
 stop_last_server
 
-heading 'Again: nobody is asked, and what was lost is written again'
+heading 'Second run: no request is sent, missing files are written again'
 run "before=\$(wc -l <aws.log) && rm one/device-client.json && mv claim.key gone.key"
 run "$(PORT=1 claim one "$CLAIM $SERIAL --feature jobs --json >again.json")"
 run 'mv gone.key claim.key && grep "\"claimed\": false" again.json && [ "$(wc -l <aws.log)" = "$before" ] && grep fleet- one/device-client.json'
 run_refused 'is for another key than .two. in the chip' "$(FOLDER=one claim two "$CLAIM $SERIAL")"
 run 'atecc608 key list | tee keys.txt && not grep two keys.txt'
 
-heading 'Two at once in one folder: the second waits for its turn'
+heading 'Two runs in one folder: the second is refused'
 run 'echo certificate slow >fault'
 run "$(FOLDER=twice claim one "$CLAIM $SERIAL --json >twice.json") & first=\$!"
 run 'while ! [ -e twice ]; do sleep 0.05; done'
 run_refused 'another set-up is working in .*/twice' "$(FOLDER=twice claim one "$CLAIM $SERIAL")"
 run 'wait $first && rm fault && grep "\"claimed\": true" twice.json'
 
-heading 'The claim key in the chip, TLS 1.3 and 1.2'
+heading 'Claim key in the chip, TLS 1.3 and 1.2'
 run 'atecc608 key generate --label in-chip && atecc608 csr --key in-chip --subject /CN=in-chip -o in-chip.csr'
 run_refused 'the token has no certificate for this key' "$(claim two "--claim-key 'pkcs11:object=in-chip;type=private' $SERIAL")"
 run 'sign in-chip.csr in-chip.pem && atecc608 cert import in-chip.pem'
@@ -186,7 +186,7 @@ run_in_chip Sign "run_refused 'within 1 s .*create-from-csr' \"\$(PORT=$old clai
 run 'grep "u.in-chip." broker.log'
 stop_last_server
 
-heading 'Killed at each step: the next run finishes, with the same key'
+heading 'Killed at each step: the next run completes with the same key'
 # killed_at STEP OPTIONS: before the file number STEP gets to its place; the exit status is in "status".
 killed_at() {
     run "status=0; strace -f -qq -o /dev/null -e trace=renameat2,renameat,rename -e inject=renameat2,renameat,rename:signal=KILL:when=$1 $(claim killed "$CLAIM $SERIAL >step.json 2>step.log") || status=\$?"
@@ -218,15 +218,15 @@ if [ "$traced" = yes ]; then
     run '[ "$status" = 0 ] && [ "$step" -gt 6 ]'
     run 'atecc608 key list | tee keys.txt && [ "$(grep -c "\"killed\"" keys.txt)" = 1 ]'
 else
-    note "not tested: a kill before each file is in its place: $(tail -n 1 strace.log)"
+    note "not tested: a kill before each file is renamed: $(tail -n 1 strace.log)"
 fi
 
-heading 'A full chip: nothing is asked for'
+heading 'No free slot: no request is sent'
 run 'while atecc608 key generate >/dev/null 2>full.txt; do :; done; cat full.txt'
 run 'before=$(wc -l <aws.log)'
 run_refused 'free' "$(claim full "$CLAIM $SERIAL")"
 run '[ "$(wc -l <aws.log)" = "$before" ]'
 
-heading 'The ownership tokens are nowhere'
+heading 'No ownership token in any file'
 run '[ "$(grep -c ^certificate aws.log)" -gt 5 ] && [ -s trace.log ]'
 run 'not grep -rl --binary-files=text ownership-token- .'

@@ -30,7 +30,7 @@ same_endpoint() { curl -sf -X POST "$AWS_ENDPOINT_URL/moto-api/seed?a=608" >/dev
 # Whether the last output of `aws` has this value for the key: has FILE KEY VALUE
 has() { "$VENV/bin/python" -c 'import json, sys; assert json.load(open(sys.argv[1]))[sys.argv[2]] == sys.argv[3]' "$@"; }
 
-heading 'What is wrong is said, before anything is changed'
+heading 'Local errors: nothing is changed'
 run_refused 'the chip is not provisioned' 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1'
 run 'atecc608 provision tls --lock-forever 2>provision.log'
 run_refused "'/' is not allowed.*a-z A-Z 0-9 : _ -" 'atecc608 aws setup --thing gateway/1'
@@ -39,12 +39,12 @@ run_refused 'no credentials: .aws configure' 'env -u AWS_ACCESS_KEY_ID atecc608 
 run_refused 'use --region' 'env -u AWS_DEFAULT_REGION atecc608 aws setup --thing gateway-1'
 run_refused 'check the network' 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1'
 
-heading 'A dry run shows calls and files, and asks nobody'
+heading 'Dry run: prints calls and files, sends no request'
 run 'AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws setup --thing gateway-1 --feature jobs --dir $WORK/dry --dry-run >dry.txt'
 run 'grep -E "^  aws iot create-certificate-from-csr .*device.csr" dry.txt && grep "client/gateway-1" dry.txt && not test -e dry'
 run 'atecc608 key list | tee keys.txt && not grep gateway-1 keys.txt'
 
-heading 'moto as it is: its certificate is for a key of its own, and is refused'
+heading 'Unmodified moto: a certificate for another key is refused'
 port=$(free_port)
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
 start_server moto.log "$MOTO --port $port"
@@ -53,7 +53,7 @@ run_refused 'a certificate .* for another key than the one in the chip' 'atecc60
 run 'not test -e gateway-1/device.pem'
 run 'aws iot list-certificates --query "certificates[].status" --output text | tee status.txt && grep -x INACTIVE status.txt'
 
-heading 'It is asked who it is, and may not'
+heading 'Invalid credentials, and missing IAM permissions'
 run 'aws iam create-user --user-name nobody >user.json'
 run 'aws iam create-access-key --user-name nobody --query "AccessKey.[AccessKeyId,SecretAccessKey]" --output text >access.txt'
 # From the N-th call on moto asks who it is.
@@ -64,7 +64,7 @@ asks_after 2
 run_refused 'CreateCertificateFromCsr.*IAM permissions' 'read -r id secret <access.txt; AWS_ACCESS_KEY_ID=$id AWS_SECRET_ACCESS_KEY=$secret atecc608 aws setup --thing denied --key gateway-1 --dir $WORK/denied'
 stop_last_server
 
-heading 'The story: one command (moto signs for the key of the request)'
+heading 'Setup with one command (moto signs for the key of the request)'
 port=$(free_port)
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port
 start_server moto.log "$MOTO --port $port --sign-requests $WORK/moto-ca.pem"
@@ -75,7 +75,7 @@ run_in_chip Sign 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1 --r
 run 'openssl verify -CAfile moto-ca.pem gateway-1/device.pem'
 run 'openssl req -in gateway-1/device.csr -noout -verify -subject | grep "CN *= *gateway-1"'
 
-heading 'What AWS has now'
+heading 'Resources at AWS'
 run 'openssl x509 -in gateway-1/device.pem -outform DER | sha256sum | cut -d" " -f1 | tee id.txt'
 run 'aws iot describe-certificate --certificate-id $(cat id.txt) --query certificateDescription >certificate.json && has certificate.json status ACTIVE'
 run 'aws iot list-thing-principals --thing-name gateway-1 --output text | grep ":cert/$(cat id.txt)"'
@@ -84,19 +84,19 @@ run 'aws iot get-policy --policy-name atecc608-gateway-1 --query policyDocument 
 run '"$VENV/bin/python" -c "import json; assert json.load(open(\"policy.json\")) == json.load(open(\"gateway-1/policy.json\"))"'
 run 'not grep -E "iot:\*|\"\*\"" gateway-1/policy.json'
 
-heading 'The files are as AWS IoT Device Client demands them'
+heading 'File modes that AWS IoT Device Client requires'
 run 'stat -c "%a %n" gateway-1 gateway-1/* | tee modes.txt'
 run 'grep -x "700 gateway-1" modes.txt && grep -x "640 gateway-1/libatecc608_pkcs11.so" modes.txt'
 run 'grep -x "644 gateway-1/device.pem" modes.txt && grep -x "644 gateway-1/root-ca.pem" modes.txt && grep -x "640 gateway-1/device-client.json" modes.txt'
 run 'cmp gateway-1/libatecc608_pkcs11.so $MODULE'
 
-heading 'The unit is one that systemd takes'
+heading 'systemd accepts the unit'
 # The client is not on this machine, and a simulated chip has no node.
 run 'sed "s|^ExecStart=[^ ]*|ExecStart=/bin/true|" gateway-1/aws-iot-device-client.service >device-client-test.service'
 run 'systemd-analyze verify ./device-client-test.service'
 run 'systemd-analyze security --offline=true --threshold=25 ./device-client-test.service | tail -n 1'
 
-heading 'A look at any time, without a network: what is wrong is named as the client names it'
+heading 'aws check, without a network: errors with the client messages'
 look='AWS_ENDPOINT_URL=http://127.0.0.1:1 atecc608 aws check --dir gateway-1'
 run "$look"
 for wrong in '755 gateway-1/libatecc608_pkcs11.so|PKCS#11 library file' '755 gateway-1|PKCS#11 library file' \
@@ -140,7 +140,7 @@ run_refused 'was valid until .*TLS_ERROR_NEGOTIATION_FAILURE' "faketime -f +40y 
 run_refused 'on, and this machine.s clock shows' "faketime -f -10y env $look"
 run "$look"
 
-heading 'MQTT with them: the program that was written, and the SDK with what the Device Client is told'
+heading 'MQTT: the generated program, and the SDK with the Device Client configuration'
 port=$(free_port)
 run 'cat moto-ca.pem ca.pem >clients-ca.pem'
 mqtt_broker "$port" clients-ca.pem server.pem server.key
@@ -148,7 +148,7 @@ run_in_chip Sign "$VENV/bin/python gateway-1/sdk_connect.py --host localhost --p
 run 'grep "u.gateway-1." broker.log'
 run_in_chip Sign "$VENV/bin/python $ROOT/tests/clients/python/device_client.py gateway-1/device-client.json --host localhost --port $port"
 
-heading 'A chip with a PIN: it is in the configuration only if that was asked for'
+heading 'Chip with a PIN: written to the configuration only with --write-pin'
 write_file pin.toml <<END
 state_dir = "$WORK/state"
 
@@ -170,12 +170,12 @@ run 'grep -rl "correct horse" pinned | tee with-pin.txt && grep -x pinned/device
 run "ATECC608_PKCS11_CONF=\$WORK/pin.toml $VENV/bin/python $ROOT/tests/clients/python/device_client.py pinned/device-client.json --host localhost --port $port"
 stop_last_server
 
-heading 'Again: nothing is made twice'
+heading 'Second run: nothing is created again'
 same_endpoint
 run 'atecc608 aws setup --thing gateway-1 --dir $WORK/gateway-1 --root-ca ca.pem --json >again.json'
 run 'has again.json certificate_id $(cat id.txt) && not grep -E "create-|attach-|update-|\"(written|kept|replaced)\"" again.json'
 
-heading 'Stopped after each call that changes something, its answer lost: the next run goes on'
+heading 'Stopped after each call that changes something, response lost: the next run continues'
 run 'mkdir stopping && ln -s "$VENV/bin/aws" stopping/real-aws'
 write_file stopping/aws <<'END'
 #!/bin/sh
@@ -203,7 +203,7 @@ run 'sort stopping/calls | uniq -c | tee counts.txt && grep -q " 2 create-certif
 run 'aws iot list-thing-principals --thing-name gateway-2 --query "length(principals)" | grep -x 1'
 run 'aws iot list-certificates --query "certificates[?status==\`ACTIVE\`] | length(@)" | grep -x 3'
 
-heading 'What belongs to others stays theirs'
+heading 'Resources and files of others are not changed'
 run_refused 'belongs to the thing .gateway-1' 'atecc608 aws setup --thing other --key gateway-1 --dir $WORK/other --root-ca ca.pem'
 run_refused ResourceNotFound 'aws iot describe-thing --thing-name other'
 run_refused 'has a certificate for another key' 'atecc608 aws setup --thing gateway-1 --key another --dir $WORK/another --root-ca ca.pem'
@@ -217,14 +217,14 @@ run 'atecc608 aws setup --thing gateway-1 --feature jobs,shadow --dir $WORK/gate
 run 'grep -x "{}" gateway-1/device-client.json.old && grep "shadow/\*" gateway-1/policy.json'
 run 'aws iot list-policy-versions --policy-name atecc608-gateway-1 --query "length(policyVersions)" | grep -x 2'
 
-heading 'Lost files, lost state: the certificate is found at AWS'
+heading 'Lost files and state: the certificate is found at AWS'
 run 'mv gateway-2 lost && mv state state.lost && mkdir state'
 same_endpoint
 run 'atecc608 key list'
 run 'atecc608 aws setup --thing gateway-2 --key key-2 --dir $WORK/gateway-2 --root-ca ca.pem --json >found.json'
 run 'cmp gateway-2/device.pem lost/device.pem'
 
-heading 'A Greengrass core device'
+heading 'Greengrass core device'
 same_endpoint
 run 'atecc608 aws setup --thing core-1 --feature greengrass --role-alias Exchange --dir $WORK/core-1 --root-ca ca.pem'
 run "$VENV/bin/python $ROOT/tests/clients/python/greengrass.py core-1/greengrass.yaml"
@@ -234,7 +234,7 @@ run 'atecc608 aws check --dir core-1 | grep "Greengrass configuration  *$WORK"'
 run 'sed -i "s|^  rootpath:.*|  rootpath: \"/elsewhere\"|" core-1/greengrass.yaml'
 run_refused 'lacks rootpath' 'atecc608 aws check --dir core-1'
 
-heading 'An own CA: just in time, and registered now'
+heading 'Own CA: just-in-time registration, and --register'
 run_refused 'is not the private key of ca.pem' 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key server.key'
 run 'not test -e gateway-4'
 same_endpoint
@@ -245,7 +245,7 @@ same_endpoint
 run 'atecc608 aws setup --thing gateway-4 --dir $WORK/gateway-4 --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key --register'
 run 'aws iot list-thing-principals --thing-name gateway-4 --output text | grep $(openssl x509 -in gateway-4/device.pem -outform DER | sha256sum | cut -d" " -f1)'
 
-heading 'Killed before each file is in its place: the next run finishes'
+heading 'Killed before each file is renamed: the next run completes'
 if strace -o /dev/null true 2>strace.log; then
     setup='atecc608 aws setup --thing killed --key gateway-4 --dir $WORK/killed --root-ca ca.pem --ca-cert ca.pem --ca-key ca.key --endpoint localhost --json'
     for ((step = 1; step <= 30; step++)); do
@@ -256,10 +256,10 @@ if strace -o /dev/null true 2>strace.log; then
     done
     run '[ "$status" = 0 ] && [ "$step" -gt 6 ]'
 else
-    note "not tested: a kill before each file is in its place: $(tail -n 1 strace.log)"
+    note "not tested: a kill before each file is renamed: $(tail -n 1 strace.log)"
 fi
 
-heading 'A Trust&GO chip: its own certificate; and another key of it for a thing that is there, a replaced board'
+heading 'Trust&GO chip: its own certificate; another key for an existing thing (replaced board)'
 run 'atecc608-sim new --profile tngtls --state sold.eeprom'
 write_file sold.toml <<END
 state_dir = "$WORK/state"
@@ -279,14 +279,14 @@ run_refused '--existing-thing' 'atecc608 aws setup --thing gateway-1 --key key-2
 run 'atecc608 aws setup --thing gateway-1 --key key-2 --feature jobs,shadow --dir $WORK/replaced --root-ca ca.pem --existing-thing'
 run 'aws iot list-thing-principals --thing-name gateway-1 --query "length(principals)" | grep -x 2'
 
-heading 'The module is upgraded: its private copy, too'
+heading 'Module upgrade: the private copy is updated'
 run 'atecc608 aws refresh --dir gateway-1 --dir gateway-2 --check'
 run 'cp $MODULE upgraded.so && printf "another version" >>upgraded.so'
 run_refused 'gateway-1.*old' 'atecc608 aws refresh --dir gateway-1 --module upgraded.so --check'
 run 'atecc608 aws refresh --dir gateway-1 --dir gateway-2 --module upgraded.so'
 run 'cmp gateway-1/libatecc608_pkcs11.so upgraded.so && stat -c %a gateway-1/libatecc608_pkcs11.so | grep -x 640'
 
-heading 'Without --dir: the usual folder. /etc is an overlay in memory, in a name space of its own: this machine keeps its own'
+heading 'Default folder, without --dir (/etc is an overlay in memory, in a separate namespace)'
 write_file usual.toml <<END
 state_dir = "$WORK/state"
 

@@ -36,11 +36,11 @@ for client in sdk five device-client second; do
     run "grep -E \"New client connected .* as $client .*u.device-001\" broker.log"
 done
 
-heading 'Eight at once'
+heading 'Eight connections in parallel'
 run_in_chip Sign '$MQTT at_once $ARGUMENTS' 8
 run '[ "$(grep -c -E "New client connected .* as many-[0-7] " broker.log)" = 8 ]'
 
-heading 'Again, when the broker has been away'
+heading 'Reconnection after a broker restart'
 start_server again.log "$MQTT again $MODULE gateway dev-key device.pem ca.pem $PORT"
 wait_for 'the client' again.log grep -q connected again.log
 AGAIN=${SERVERS[-1]}

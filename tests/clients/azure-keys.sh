@@ -28,26 +28,26 @@ pairs() {
     pkcs11-tool --module "$MODULE" --token-label gateway ${PIN:+--login --pin "$PIN"} -O --type privkey 2>/dev/null | grep -c "label: *$1\$" || true
 }
 
-heading 'A key for a device, made and used'
+heading 'Generate and use a device key'
 run_in_chip GenKey './service $MODULE gateway create identity'
 run 'judged && cp point first'
 
-heading 'Asked for again: it is found, and no other is made'
+heading 'Second request: the existing key is used'
 run './service $MODULE gateway create identity && judged && cmp point first'
 run './service $MODULE gateway load identity && judged && cmp point first'
 
-heading 'Renewed: the service destroys the public key, then the private one, and makes a pair of the same label'
+heading 'Renewal: the service destroys the public key, then the private key, and generates a pair with the same label'
 run_in_chip Sign './service $MODULE gateway renew identity'
 run 'judged; not cmp -s point first'
 run '[ "$(pairs identity)" = 1 ]'
 
-heading 'Renewed under another label, which then replaces the old one: the public key has the new label for a moment, the private one not yet'
+heading 'Renewal under a temporary label: the service renames the public key first, then the private key'
 run './service $MODULE gateway create identity-temp && judged && cp point renewed'
 run './service $MODULE gateway move identity-temp identity'
 run './service $MODULE gateway load identity && judged && cmp point renewed'
 run 'status=0; ./service $MODULE gateway load identity-temp || status=$?; [ $status = 3 ] && [ "$(pairs identity)" = 1 ]'
 
-heading 'With a PIN in the configuration of the service, although the chip has none'
+heading 'PIN in the service configuration, chip without a PIN'
 run './service $MODULE gateway load identity 1234'
 run 'judged'
 
@@ -60,7 +60,7 @@ setup_edge() {
 is_of() { openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | tail -c 65 | cmp - point; }
 SERVICE='./service "$MODULE_PATH" "$TOKEN"'
 
-heading 'What azure setup --edge wrote: the service finds the key that is there, makes no other, and signs'
+heading 'Configuration of azure setup --edge: the service finds the existing key and signs'
 setup_edge hub '--device "edge-1(a)" --hub acme'
 run 'atecc608-sim stats --socket chip.sock --reset >/dev/null'
 run "$SERVICE load \"\$KEY\" \"\$PIN\" && judged && is_of hub/device.pem"
@@ -69,21 +69,21 @@ run '[ "$(chip_did GenKey)" = 0 ]'
 setup_edge dps '--device edge-2 --key identity --dps acme-dps --resource-group iot --scope 0ne000AB'
 run "$SERVICE load \"\$KEY\" \"\$PIN\" && judged && is_of dps/device.pem && cmp point renewed"
 
-heading 'A key that the configuration names and the chip has not: the service generates it, until all slots are taken'
+heading 'Configured key that does not exist: the service generates it, until no slot is free'
 run "$SERVICE create edge-ca && judged && [ \"\$(pairs edge-ca)\" = 1 ]"
 run 'atecc608 key list'
 run_refused 'no slot is free: slot 0 holds "dev-key"' "$SERVICE create one-more 2>&1"
 run_refused 'C_GenerateKeyPair: 0x31' "$SERVICE create one-more 2>&1"
 run "$SERVICE load \"\$KEY\" && judged && is_of dps/device.pem"
 
-heading 'The identity service deletes the key pair if it can not have the certificate: not one whose slot is locked'
+heading 'Deletion of a key pair by the identity service: refused if the slot is locked'
 run 'atecc608 lock slot 3 --lock-forever'
 run_refused 'DestroyObject.*: 0x1b' "$SERVICE delete \"\$KEY\" 2>&1"
 run "$SERVICE load \"\$KEY\" && judged && is_of dps/device.pem"
 run ". ./hub.env; $SERVICE delete \"\$KEY\"; status=0; $SERVICE load \"\$KEY\" || status=\$?; [ \$status = 3 ]"
 stop_last_server
 
-heading 'With a PIN (tls-pin): it is entered in the configuration by hand'
+heading 'Chip with a PIN (tls-pin): the user enters it in the configuration'
 rm -rf state chip.sock && mkdir state
 start_server sim-pin.log 'atecc608-sim serve --socket chip.sock --state pin.eeprom --timing fast'
 wait_for 'the simulated chip' sim-pin.log test -S chip.sock

@@ -26,7 +26,7 @@ own_network --net
 served_chip azure-register
 export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
 
-heading 'An enrolled device, and a server'
+heading 'Preparation: enrolled device, broker, stand-in for DPS'
 run 'atecc608 provision tls --lock-forever 2>provision.log'
 software_ca
 run 'atecc608 azure setup --device gateway-1 --dps acme --resource-group iot --scope 0ne000AB --dir $WORK/gateway-1 --offline >setup.txt'
@@ -51,7 +51,7 @@ register() {
         " --root-ca ${ROOT_CA:-ca.pem} --dir \$WORK/${FOLDER:-gateway-1} --timeout 2 ${1:-}"
 }
 
-heading 'What is wrong on this machine is said before anybody is asked'
+heading 'Local and connection errors: no request is sent'
 run_refused 'letters and digits only' "$(SCOPE=0ne/x register)"
 run_refused 'device.pem is missing: run .atecc608 azure setup --dps. first' "$(FOLDER=none register)"
 run 'not test -e none'
@@ -61,7 +61,7 @@ run_refused 'no connection: .*network.*atecc608 azure register. continues' "$(PO
 run_refused 'certificate is not signed by a trusted CA.*--root-ca' "$(ROOT_CA=gateway-1/device.pem register)"
 run 'not grep PUT dps.log && atecc608 key list | tee keys.txt && not grep gateway-1-hub keys.txt'
 
-heading 'A response that is a rejection, or none: nothing is kept, and the next run begins with the key that is there'
+heading 'Rejected or invalid response, or none: no certificate is stored, the next run uses the same key'
 # fault MODE PATTERN
 fault() {
     run "echo $1 >fault"
@@ -78,7 +78,7 @@ fault no-chain 'not a chain, each signed by the next'
 fault odd-hub 'assignedHub is not a host'
 fault never 'has not assigned the device .its last status is 202, .*--timeout is 2 s'
 
-heading 'The story: the chip logs in with one key, and has a certificate issued for another'
+heading 'Registration: the chip logs in with one key and gets a certificate for another'
 run 'echo busy >fault'
 run_in_chip Sign "$(register '--json >first.json')" 2
 run 'rm fault && grep "\"issued\": true" first.json && grep "\"hub\": \"acme.azure-devices.net\"" first.json'
@@ -90,19 +90,19 @@ run 'not cmp -s <(openssl x509 -in gateway-1/hub.pem -noout -pubkey) <(openssl x
 run '/usr/bin/python3 -m py_compile gateway-1/hub_connect.py && grep "acme.azure-devices.net" gateway-1/hub_connect.py'
 run 'grep "as gateway-1 .*u.0ne000AB/registrations/gateway-1/api-version=2025-07-01-preview&ClientVersion=atecc608%2F" broker-dps.log'
 
-heading 'The Azure IoT SDK for Python connects to a hub that knows the root of the issued certificate only'
+heading 'The Azure IoT SDK for Python connects to a hub that trusts only the root of the issued certificate'
 run 'cat ca.pem dps-ca.pem >hub-ca.pem'
 mqtt_broker 8883 hub-ca.pem server.pem server.key
 run_in_chip Sign 'OPENSSL_CONF=$P11 "$SDK/bin/python" gateway-1/hub_connect.py --hub localhost --server-ca ca.pem'
 run 'grep "devices/gateway-1/messages/events/" broker.log'
 stop_last_server
 
-heading 'Again: nobody is asked'
+heading 'Second run: no request is sent'
 run 'before=$(wc -l <dps.log) && cp gateway-1/hub.pem first.pem'
 run "$(PORT=1 register '--json >again.json')"
 run 'grep "\"issued\": false" again.json && cmp first.pem gateway-1/hub.pem && [ "$(wc -l <dps.log)" = "$before" ]'
 
-heading 'Renewed with --renew, and by itself when less than a third of the validity is left: the same key'
+heading 'Renewal with --renew, and automatic below a third of the validity: same key'
 run 'echo old >fault'
 run "$(register '--renew --json >renewed.json')"
 run 'rm fault && not cmp -s first.pem gateway-1/hub.pem && cp gateway-1/hub.pem second.pem'
@@ -111,7 +111,7 @@ run 'grep "\"issued\": true" itself.json && not cmp -s second.pem gateway-1/hub.
 run 'cmp <(openssl x509 -in first.pem -noout -pubkey) <(openssl x509 -in gateway-1/hub.pem -noout -pubkey)'
 run 'atecc608 key list | tee keys.txt && [ "$(grep -c "\"gateway-1" keys.txt)" = 2 ]'
 
-heading 'A damaged file, and another key: certificate and key file go together'
+heading 'Damaged file, and another key: the key file matches the certificate'
 run 'echo garbage >gateway-1/hub.pem'
 run "$(register '--json >damaged.json') && grep '\"issued\": true' damaged.json"
 run "$(register '--key other --json >other.json') && grep '\"key\": \"other\"' other.json"

@@ -23,7 +23,7 @@ own_network --net
 served_chip azure-setup
 export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE PYTHONDONTWRITEBYTECODE=1
 
-heading 'What is wrong is said'
+heading 'Local errors: nothing is changed'
 run_refused 'the chip is not provisioned' 'atecc608 azure setup --offline --device gateway-1 --hub acme --dir $WORK/hub'
 run 'atecc608 provision tls --lock-forever 2>provision.log'
 run_refused "' ' is not allowed" 'atecc608 azure setup --device "gateway 1" --hub acme'
@@ -31,12 +31,12 @@ run_refused 'hub|dps' 'atecc608 azure setup --device gateway-1'
 run_refused 'az.*can.t be run.*use --offline' 'PATH=$TARGET/release atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/online'
 run 'not test -e online && atecc608 key list | tee keys.txt && not grep gateway-1 keys.txt'
 
-heading 'A dry run shows lines and files, and writes nothing'
+heading 'Dry run: prints commands and files, writes nothing'
 run 'atecc608 azure setup --device gateway-1 --hub acme --dir $WORK/hub --dry-run >dry.txt'
 run 'grep -E "^  az iot hub device-identity create .*THUMBPRINT" dry.txt && grep "planned .*enrol.sh" dry.txt && not test -e hub'
 run 'atecc608 key list | tee keys.txt && not grep gateway-1 keys.txt'
 
-heading 'IoT Hub: a certificate by the key itself'
+heading 'IoT Hub: self-signed certificate'
 run 'atecc608 azure setup --offline --device gateway-1 --hub acme --dir $WORK/hub --json >hub.json'
 run 'openssl verify -CAfile hub/device.pem hub/device.pem'
 run 'openssl x509 -in hub/device.pem -noout -subject | grep "CN *= *gateway-1"'
@@ -44,14 +44,14 @@ run 'openssl x509 -in hub/device.pem -noout -fingerprint -sha256 | tr -d : | sed
 run 'grep "device-identity create --hub-name acme --device-id gateway-1 --auth-method x509_thumbprint --primary-thumbprint $(cat thumbprint.txt)" hub/enrol.sh'
 run 'sh -n hub/enrol.sh'
 
-heading 'Again: the same certificate'
+heading 'Second run: the same certificate'
 run 'cp hub/device.pem first.pem && atecc608 azure setup --offline --device gateway-1 --hub acme --dir $WORK/hub --json >again.json && cmp first.pem hub/device.pem'
 run 'not grep -E "\"(written|replaced|kept)\"" again.json'
 
 heading 'The key as a file'
 run 'OPENSSL_CONF=$P11 openssl pkey -in hub/device-key.pem -pubout | cmp - <(openssl x509 -in hub/device.pem -noout -pubkey)'
 
-heading 'A CA: IoT Hub and DPS, with the configuration of IoT Edge'
+heading 'Certificate of a CA: IoT Hub and DPS, with the IoT Edge configuration'
 software_ca
 run 'atecc608 azure setup --offline --device gateway-2 --hub acme.azure-devices.net --ca-cert ca.pem --ca-key ca.key --ca-name acme-ca --edge --dir $WORK/ca'
 run 'openssl verify -CAfile ca.pem ca/device.pem && grep "x509_ca --edge-enabled true" ca/enrol.sh && grep "certificate create .*--name acme-ca .*--verified true" ca/enrol.sh'
@@ -72,7 +72,7 @@ END
 run '/usr/bin/python3 toml.py'
 run_refused 'is another certificate' 'atecc608 azure setup --offline --device gateway-3 --key gateway-1 --hub acme --dir $WORK/dps'
 
-heading 'The programs are Python'
+heading 'The generated programs compile'
 run '/usr/bin/python3 -m py_compile hub/sdk_connect.py ca/sdk_connect.py dps/sdk_connect.py'
 
 heading 'The Azure IoT SDK for Python connects with the key in the chip (its port is fixed: 8883)'
@@ -84,7 +84,7 @@ run 'OPENSSL_CONF=$P11 "$VENV/bin/python" hub/sdk_connect.py --hub localhost --s
 run 'OPENSSL_CONF=$P11 "$VENV/bin/python" ca/sdk_connect.py --hub localhost --server-ca ca.pem'
 run 'grep "devices/gateway-1/messages/events/" broker.log && grep "devices/gateway-2/messages/events/" broker.log'
 
-heading 'With DPS: the same broker stands where the SDK expects the service. It takes the request for registration, and never answers'
+heading 'DPS: the SDK sends its registration to the same broker, which never responds'
 write_file at_localhost.py <<'END'
 import runpy, socket, sys
 resolve = socket.getaddrinfo

@@ -31,7 +31,7 @@ run 'p11tool --provider $MODULE --list-all-certs "pkcs11:token=gateway" | grep "
 run 'ID=$(atecc608 key public --json | sed -n "s/.*\"id\": \"\(.*\)\".*/\1/p")'
 run 'test "$(pkcs11-tool --module $MODULE -O | grep -c "ID: *$ID")" = 3'
 
-heading 'TLS: the server wants a client certificate, and the chip has it'
+heading 'TLS with a client certificate'
 run 'openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout server.key -subj /CN=localhost -out server.csr'
 run 'atecc608 cert issue --csr server.csr --san DNS:localhost --server --ca ca.pem --ca-key ca.key --output server.pem'
 port=$(free_port)

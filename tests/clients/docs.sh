@@ -50,7 +50,7 @@ cd "$ROOT"
 
 install_stock_software
 
-heading 'What is run, and what is not'
+heading 'Blocks that are run, and blocks that are not'
 (cd tests/docs && PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m unittest -q page_test)
 pages check "${PAGES[@]}"
 pages not-run "${PAGES[@]}" | sed 's/^/not tested: /'

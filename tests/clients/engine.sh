@@ -49,7 +49,7 @@ run_in_chip Sign "PKCS11_MODULE_PATH=\$MODULE mosquitto_pub -h localhost -p $por
 run 'grep -E "New client connected .* u.device-001" broker.log'
 stop_last_server
 
-heading 'nginx: the engine begins anew in each worker'
+heading 'nginx: each worker initialises the engine again'
 # nginx loads the key without having initialised the engine, which OpenSSL 3.5 refuses: the configuration does it.
 run 'sed "s/^init = 0/init = 1/" engine.cnf > nginx-engine.cnf'
 nginx_workers "\"engine:pkcs11:$URI\"" "$WORK/nginx-engine.cnf" 'ssl_engine pkcs11;'

@@ -25,7 +25,7 @@ station() {
     done
 }
 
-heading 'Each line is followed by fsync of its file, before its thread writes anything else'
+heading 'Each line is synced (fsync) before its thread writes anything else'
 station traced
 if strace -o /dev/null true 2>strace.log; then
     # A file for each thread. -y: descriptors with their paths.
@@ -52,7 +52,7 @@ else
     echo "not tested: fsync after each line of the manifest: $(tail -n 1 strace.log)"
 fi
 
-heading 'The disk is full in the middle: what was written stays, and the next run goes on'
+heading 'Full disk: written lines stay, the next run continues'
 station full
 write_file full.sh <<'END'
 set -euo pipefail

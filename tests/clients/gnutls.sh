@@ -41,7 +41,7 @@ run 'p11tool --provider $MODULE --list-privkeys "$U" | grep "id=%21;object=newla
 run 'p11tool --provider $MODULE --delete "$U;object=gkcert;type=cert" --batch'
 run_refused 'does not exist|not available|No matching objects' 'p11tool --provider $MODULE --export "$U;object=gkcert;type=cert"'
 
-heading 'p11tool: a key that was made elsewhere'
+heading 'p11tool: import a private key'
 run 'p11tool --provider $MODULE --write --load-privkey server.key --label imported --id 40 "$U"'
 run_in_chip Sign 'p11tool --provider $MODULE --test-sign "$U;object=imported;type=private"'
 run 'p11tool --provider $MODULE --export-pubkey "$U;object=imported;type=private" --outfile imported.pub'

@@ -43,7 +43,7 @@ set_up() {
     run 'ls /etc/systemd/system/ggl.core.{iotcored,tesd,ggdeploymentd}.service.d/atecc608.conf'
 }
 
-heading 'Set up, installed, connected with TLS 1.3'
+heading 'Setup, installation, connection with TLS 1.3'
 run 'atecc608 provision tls --lock-forever'
 run_refused 'and Greengrass lite accepts 127: give the key a shorter label' \
     'atecc608 aws setup --thing core-1 --client greengrass-lite --role-alias Exchange --endpoint $HOST --credentials-endpoint c1.x --ca-cert ca.pem --ca-key ca.key --root-ca ca.pem --dir $WORK/none --key $(printf "k%.0s" {1..99})'
@@ -63,20 +63,20 @@ done
 run './lite load "pkcs11:object=core-1" "pkcs11:object=core-1"'
 run "./lite load 'pkcs11:object=core-1;type=private?module-path=$MODULE' core-1/device.pem"
 
-heading 'What fails, and what the nucleus says'
+heading 'Failures, and the messages of the nucleus'
 run_refused 'Failed to extract certificate' './lite load "$KEY" "pkcs11:object=other;type=cert"'
 run_refused 'Failed to load key info' './lite load "pkcs11:object=other;type=private" "$CERTIFICATE"'
 run_refused 'Failed to extract certificate' './lite load "pkcs11:token=other;object=core-1;type=private" "pkcs11:token=other;object=core-1;type=cert"'
 run_refused 'Failed to open cert store' 'env -u OPENSSL_CONF ./lite load "$KEY" "$CERTIFICATE"'
 
-heading 'A look at the files'
+heading 'aws check'
 run 'atecc608 aws check --dir core-1 --module $MODULE | grep "Greengrass lite configuration  *$WORK"'
 run_refused 'OpenSSL does not find pkcs11:token=gateway;object=core-1;type=private: .*Failed to open cert store' \
     'PKCS11_PROVIDER_MODULE=/nowhere.so atecc608 aws check --dir core-1 --module $MODULE'
 run 'sed -i "s|/libatecc608|/other|" core-1/openssl-greengrass.cnf'
 run_refused 'openssl-greengrass.cnf lacks pkcs11-module-path' 'atecc608 aws check --dir core-1 --module $MODULE'
 
-heading 'A token with a PIN, which is in a file of its own'
+heading 'Token with a PIN in a separate file'
 stop_last_server
 stop_last_server
 run 'rm -r chip.eeprom chip.sock state/*'

@@ -21,7 +21,7 @@ serve() {
     wait_for 'the simulated chip' "$name.log" test -S "$name.sock"
 }
 
-heading 'A chip in use is asked, and left as it is'
+heading 'Chip in use: nothing is changed'
 serve tls
 mkdir state
 export ATECC608_PKCS11_CONF=$WORK/config.toml
@@ -37,14 +37,14 @@ run 'hardware-check.sh unix:$WORK/tls.sock 0x60 --output tls.json'
 run 'cmp tls.eeprom before.eeprom'
 stop_last_server
 
-heading 'A blank chip too'
+heading 'Blank chip: nothing is changed'
 serve blank
 run 'cp blank.eeprom before.eeprom'
 run 'hardware-check.sh unix:$WORK/blank.sock 0x60 --output blank.json --with-serial'
 run 'cmp blank.eeprom before.eeprom'
 run 'SERIAL=$(sed -n "s/.*\"serial\": \"\(.*\)\".*/\1/p" blank.json)'
 
-heading 'It is spent only with its serial number'
+heading '--sacrifice requires the serial number'
 export REPORT=$TARGET/debug/examples/hardware_report
 run_refused 'needs the chip.s serial number' 'hardware-check.sh unix:$WORK/blank.sock 0x60 --sacrifice </dev/null'
 run_refused 'nothing was done to it' 'hardware-check.sh unix:$WORK/blank.sock 0x60 --sacrifice 0123000000000000EE'
@@ -54,7 +54,7 @@ run 'hardware-check.sh --compare spent.json'
 run_refused 'is locked already' '"$REPORT" unix:$WORK/blank.sock@0x60 --sacrifice $SERIAL'
 stop_last_server
 
-heading 'A chip that behaves otherwise is told by name'
+heading 'Chip with other behaviour: the report names the differences'
 SWITCHES=check_mac_copies=off,ecdh_bad_point=05,sha_digest_is_fixed=off
 serve other --switches $SWITCHES
 run '"$REPORT" unix:$WORK/other.sock@0x60 --with-serial --rounds 1 --output other.json'

@@ -43,7 +43,7 @@ attributes(generate, CKO_PUBLIC_KEY, CKK_EC) = {
 END
 run 'KEYTOOL="$JDK/keytool -keystore NONE -storetype PKCS11 -storepass 1234 -providerClass sun.security.pkcs11.SunPKCS11 -providerArg"'
 
-heading 'keytool: what is there, and a certificate request'
+heading 'keytool: list the objects, create a certificate request'
 run '$KEYTOOL p11.cfg -list | tee list; grep "^joined, PrivateKeyEntry" list && [ "$(grep -c Entry list)" = 1 ]'
 run_in_chip Sign '$KEYTOOL p11.cfg -certreq -alias joined -file java.csr'
 run 'openssl req -in java.csr -noout -verify && openssl req -in java.csr -noout -pubkey | cmp - dev-pub.pem'
@@ -60,7 +60,7 @@ done
 # With a PIN, which a token without one ignores, as Greengrass's userPin is.
 run_in_chip Sign "\$JDK/java \$TLS p11.cfg joined ca.pem $port TLSv1.3 1234 | grep -a 'CN *= *device-001'"
 
-heading 'keytool makes a key in the chip, and deletes it'
+heading 'keytool: generate a key in the chip, delete it'
 run_in_chip GenKey '$KEYTOOL generate.cfg -genkeypair -alias java-key -keyalg EC -groupname secp256r1 -dname CN=java'
 run '$KEYTOOL p11.cfg -list | grep "^java-key, PrivateKeyEntry"'
 run '$KEYTOOL p11.cfg -exportcert -rfc -alias java-key -file java.pem; openssl verify -CAfile java.pem java.pem'

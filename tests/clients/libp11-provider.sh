@@ -50,7 +50,7 @@ run 'cmp read.der device.der'
 run_in_chip ECDH 'OPENSSL_CONF=$PROV openssl pkeyutl -derive -inkey "$KEY" -peerkey peer-pub.pem -out secret'
 run 'openssl pkeyutl -derive -inkey peer.key -peerkey dev-pub.pem | cmp - secret'
 
-heading 'TLS 1.2, as a client. In TLS 1.3 OpenSSL does not take the keys of this provider'
+heading 'TLS 1.2 client (in TLS 1.3 OpenSSL does not accept keys of this provider)'
 port=$(free_port)
 start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile ca.pem -Verify 1 -verify_return_error -www"
 wait_for s_server s_server.log listening "$port"

@@ -22,7 +22,7 @@ MANUAL=$WORK/manual
 # subcommands PROGRAM...: as its help lists them.
 subcommands() { "$@" --help | awk '/^Commands:/ { on = 1; next } !NF { on = 0 } on && $1 != "help" && /^  [a-z]/ { print $1 }'; }
 
-heading 'Each command has a page'
+heading 'A manual page for each command'
 for program in atecc608 atecc608-sim; do
     names=$(subcommands "$program")
     [ -n "$names" ] || die "$program --help lists no commands"
@@ -32,14 +32,14 @@ for program in atecc608 atecc608-sim; do
     done
 done
 
-heading 'man has no warning'
+heading 'man prints no warnings'
 for page in "$MANUAL"/man1/*.1 "$ROOT"/docs/man/*; do
     warnings=$(MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
     [ -z "$warnings" ] || die "$page: $warnings"
 done
 note "$(find "$MANUAL/man1" "$ROOT/docs/man" -type f | wc -l) pages"
 
-heading 'Nor has mandoc'
+heading 'mandoc prints no warnings'
 # clap_mangen puts a line break on each side of an empty line, which mandoc finds superfluous: nothing else is let through.
 warnings=$(mandoc -Tlint -Wwarning "$MANUAL"/man1/*.1 "$ROOT"/docs/man/* | grep -Ev 'WARNING: skipping paragraph macro: br (before|after) sp$' || true)
 [ -z "$warnings" ] || die "$warnings"

@@ -21,7 +21,7 @@ device_certificate
 install_module_file
 two_hosts
 
-heading 'A server that takes certificates of that CA'
+heading 'VPN server that accepts certificates of the CA'
 run "printf 'subjectAltName = IP:$ADDRESS_A\n' > vpn.ext"
 run 'openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 365 -extfile vpn.ext -out vpn.pem'
 write_file ocserv.conf <<END

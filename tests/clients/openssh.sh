@@ -16,7 +16,7 @@ export PORT
 # sshd needs this folder.
 [ -d /run/sshd ] || as_root mkdir -p /run/sshd
 
-heading 'The public key, as OpenSSH writes it'
+heading 'Public key in OpenSSH format'
 run 'ssh-keygen -D $MODULE -e > keys.pub'
 run 'grep "^ecdsa-sha2-nistp256 .* dev-key$" keys.pub > id.pub'
 run 'ssh-keygen -i -m PKCS8 -f dev-pub.pem | cut -d " " -f 2 > software; cut -d " " -f 2 id.pub | cmp - software'
@@ -54,7 +54,7 @@ run 'ssh-add -l | grep "$FINGERPRINT"'
 run_in_chip Sign '[ "$($SSH echo in)" = in ]'
 run '[ "$(grep -c "Accepted publickey" sshd.log)" = 2 ]'
 
-heading "A server's host key, which the agent uses for it"
+heading 'Host key of a server, used through the agent'
 run 'ssh-keygen -q -t ed25519 -N "" -f user_key && cp user_key.pub authorized_keys'
 run 'cp id.pub chip_host_key.pub'
 HOST_PORT=$(free_port)
@@ -79,6 +79,6 @@ run 'git -C repository config gpg.ssh.allowedSignersFile $WORK/allowed'
 run_in_chip Sign 'git -C repository -c user.name=device -c user.email=device@example.com commit -q -S --allow-empty -m signed'
 run 'git -C repository verify-commit HEAD'
 
-heading 'The agent lets go of the token'
+heading 'Remove the token from the agent'
 run 'SSH_ASKPASS=$WORK/no-pin SSH_ASKPASS_REQUIRE=force ssh-add -e $MODULE'
 run_refused 'no identities' 'ssh-add -l'

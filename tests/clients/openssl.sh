@@ -19,7 +19,7 @@ run 'export KEY="pkcs11:token=gateway;object=dev-key;type=private"'
 run 'export PUB="pkcs11:token=gateway;object=dev-key;type=public"'
 run 'export CERT="pkcs11:token=gateway;object=dev-key;type=cert"'
 
-heading 'Sign, each way that openssl knows'
+heading 'Sign with each openssl command'
 run_in_chip Sign 'OPENSSL_CONF=$P11 openssl dgst -sha256 -sign "$KEY" -out dgst.sig msg'
 run 'openssl dgst -sha256 -verify dev-pub.pem -signature dgst.sig msg'
 run_in_chip Sign 'OPENSSL_CONF=$P11 openssl dgst -sha384 -sign "$KEY" -out dgst384.sig msg'
@@ -30,7 +30,7 @@ run_in_chip Sign 'OPENSSL_CONF=$P11 openssl pkeyutl -sign -inkey "$KEY" -rawin -
 run 'openssl dgst -sha256 -verify dev-pub.pem -signature rawin.sig msg'
 run 'OPENSSL_CONF=$P11 openssl pkeyutl -verify -pubin -inkey "$PUB" -in msg.sha -sigfile pkeyutl.sig'
 
-heading 'Read what is public'
+heading 'Read public objects'
 run 'OPENSSL_CONF=$P11 openssl pkey -in "$PUB" -pubin -pubout -out pub1.pem'
 run 'OPENSSL_CONF=$P11 openssl pkey -in "$KEY" -pubout -out pub2.pem'
 run 'cmp pub1.pem dev-pub.pem && cmp pub2.pem dev-pub.pem'
@@ -44,7 +44,7 @@ run_in_chip ECDH 'OPENSSL_CONF=$P11 openssl pkeyutl -derive -inkey "$KEY" -peerk
 run 'openssl pkeyutl -derive -inkey peer.key -peerkey dev-pub.pem -out secret.peer'
 run 'cmp secret.chip secret.peer'
 
-heading 'Certificates by the key in the chip; a signed message'
+heading 'Certificates issued with the key in the chip; CMS signature'
 run_in_chip Sign 'OPENSSL_CONF=$P11 openssl req -x509 -new -key "$KEY" -subj /CN=self -days 30 -addext basicConstraints=critical,CA:TRUE -out self.pem'
 run 'openssl verify -CAfile self.pem self.pem'
 run_in_chip Sign 'OPENSSL_CONF=$P11 openssl x509 -req -in server.csr -CA self.pem -CAkey "$KEY" -set_serial 7 -days 3 -out leaf.pem'
@@ -52,7 +52,7 @@ run 'openssl verify -CAfile self.pem leaf.pem'
 run_in_chip Sign 'OPENSSL_CONF=$P11 openssl cms -sign -binary -in msg -signer device.pem -inkey "$KEY" -md sha256 -outform DER -out msg.p7s'
 run 'openssl cms -verify -binary -inform DER -in msg.p7s -content msg -CAfile ca.pem -purpose any -out /dev/null'
 
-heading 'A message for the key in the chip: ECDH with the X9.63 key derivation function'
+heading 'CMS decryption: ECDH with the X9.63 key derivation function'
 for digest in sha1 sha256 sha512; do
     run "openssl cms -encrypt -binary -in msg -aes-256-cbc -recip device.pem -keyopt ecdh_kdf_md:$digest -outform DER -out msg.$digest.p7m"
     run_in_chip ECDH "OPENSSL_CONF=\$P11 openssl cms -decrypt -binary -inform DER -in msg.$digest.p7m -recip device.pem -inkey \"\$KEY\" | cmp - msg"
@@ -67,7 +67,7 @@ wrong_name() {
     (IFS=';' && printf '%s' "${names[*]};$1")
 }
 
-heading 'The key by its other names, while there is another key'
+heading 'Other URIs of the key, with a second key on the token'
 run 'pkcs11-tool --module $MODULE --token-label gateway --keypairgen --key-type EC:prime256v1 --id 02 --label other-key'
 run 'SERIAL=$(p11tool --provider $MODULE --list-tokens | sed -n "s/.*Serial: *//p")'
 for uri in 'pkcs11:token=gateway;id=%01' 'pkcs11:serial=$SERIAL;object=dev-key' 'pkcs11:object=dev-key' \

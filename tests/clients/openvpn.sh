@@ -17,7 +17,7 @@ software_ca
 device_certificate
 two_hosts
 
-heading 'The id by which OpenVPN names the key'
+heading 'OpenVPN id of the key'
 run 'openvpn --show-pkcs11-ids $MODULE | tee ids'
 run 'export ID=$(sed -n "s/.*Serialized id: *//p" ids); [ -n "$ID" ]'
 

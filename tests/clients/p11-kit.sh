@@ -28,14 +28,14 @@ heading 'The proxy module, for programs that load one module only'
 run_in_chip Sign "pkcs11-tool --module $libraries/p11-kit-proxy.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o proxy.sig --signature-format openssl"
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile proxy.sig'
 
-heading 'Served to another process'
+heading 'p11-kit server: use from another process'
 run "p11-kit server --provider \$MODULE -n \$PWD/p11.sock 'pkcs11:token=gateway' > server.env"
 run '. ./server.env'
 SERVERS+=("$P11_KIT_SERVER_PID")
 run_in_chip Sign "pkcs11-tool --module $libraries/pkcs11/p11-kit-client.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o served.sig --signature-format openssl"
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile served.sig'
 
-heading 'Two applications at once, through all of this'
+heading 'Two applications in parallel, one through the server'
 run "remotely() { pkcs11-tool --module $libraries/pkcs11/p11-kit-client.so --token-label gateway --sign -m ECDSA --id 01 -i msg.sha -o both.sig --signature-format openssl 2>/dev/null; }"
 run_in_chip Sign 'for i in $(seq 20); do p11tool --test-sign "pkcs11:token=gateway;object=dev-key;type=private" > /dev/null || die "p11tool failed"; done & OTHER=$!
 for i in $(seq 20); do remotely && openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile both.sig > /dev/null || die "the remote one failed"; done

@@ -41,7 +41,7 @@ inside_refused() {
     output=$(in_root "$CLEAN" sh -euc "$2" 2>&1) || status=$?
     printf '%s\n' "$output"
     [ $status != 0 ] || die "this should have failed: $2"
-    grep -Eq -- "$1" <<<"$output" || die "this should have said $1: $2"
+    grep -Eq -- "$1" <<<"$output" || die "the output does not match $1: $2"
 }
 # apt 'command and packages': quietly; its whole output if it fails.
 apt() { inside "apt-get -q -y $1 > /tmp/apt.log 2>&1 || { cat /tmp/apt.log; exit 1; }"; }
@@ -59,7 +59,7 @@ list_files() {
     ) | sort
 }
 
-heading 'The board: a node, and a chip behind it'
+heading 'Board with an I2C node and a simulated chip'
 need_packages gcc libc6-dev
 run "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o $CLEAN/usr/lib/i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl"
 run "echo /usr/lib/i2c_shim.so > $CLEAN/etc/ld.so.preload"
@@ -91,7 +91,7 @@ inside 'p11tool --list-tokens' | tee "$WORK/tokens.txt"
 grep -q 'Label: kitchen' "$WORK/tokens.txt" || die 'p11tool does not show the token'
 grep -q 'Model: ATECC608' "$WORK/tokens.txt" || die 'p11tool does not show the chip'
 
-heading 'The udev rule lets members of the group work with it, and takes the node from nobody'
+heading 'udev rule: grants the group access, removes no existing access'
 rule=$(sed -n 's/.*RUN+="\(.*\)".*/\1/p' "$CLEAN/usr/lib/udev/rules.d/60-atecc608.rules")
 inside "${rule/\$devnode//dev/i2c-1} && getfacl -cp /dev/i2c-1" | tee "$WORK/acl.txt"
 printf 'user::rw-\ngroup::---\ngroup:atecc608:rw-\nmask::rw-\nother::---\n\n' >"$WORK/expected.txt"
@@ -130,7 +130,7 @@ run 'sha256sum -c $WORK/config.sha'
 copy_is_current
 inside "p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
 
-heading 'The package of the simulated chip: other builds in the same places'
+heading 'Simulator package: replaces module and tool with its own builds'
 inside "cp $CONFIG /tmp/config.toml && sed -i 's|^bus = .*|bus = \"sim:/tmp/chip.eeprom\"|' $CONFIG"
 inside_refused 'names a simulated chip, and this module was built without' 'atecc608 info'
 next_version "$SIM"
@@ -141,7 +141,7 @@ grep -q 'Model: ATECC608-SIM' "$WORK/tokens.txt" || die 'p11tool does not show t
 inside 'atecc608-sim --version'
 copy_is_current
 
-heading 'Without the package of the simulated chip, the builds of the gateway are back'
+heading 'Simulator package removed: the builds of the gateway are restored'
 apt 'remove atecc608-sim'
 inside 'dpkg --verify atecc608-pkcs11 | tee /tmp/verify'
 [ "$(grep -vc "$CONFIG" "$CLEAN/tmp/verify")" = 0 ] || die 'files of the package are changed'
@@ -150,7 +150,7 @@ copy_is_current
 inside "cp /tmp/config.toml $CONFIG"
 inside "p11tool --test-sign 'pkcs11:token=kitchen;object=dev-key;type=private'"
 
-heading 'Removed: what is left is the configuration and the state'
+heading 'Package removed: configuration and state remain'
 inside 'userdel member && userdel stranger'
 apt 'purge atecc608-sim'
 apt 'remove atecc608-pkcs11'
@@ -165,7 +165,7 @@ for left in "$CONFIG" /etc/atecc608-pkcs11/keys /var/lib/atecc608-pkcs11; do
     [ -e "$CLEAN$left" ] || die "removing took $left away"
 done
 
-heading 'Purged: nothing is left'
+heading 'Package purged: nothing remains'
 apt 'purge atecc608-pkcs11'
 inside_refused 'no packages found' 'dpkg-query -W "atecc608*"'
 list_files >"$WORK/purged.txt"

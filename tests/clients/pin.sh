@@ -16,7 +16,7 @@ run 'atecc608 provision tls-pin --lock-forever --pin-file pin --recovery-code-fi
 run 'P="pkcs11-tool --module $MODULE --token-label gateway"'
 run 'printf "a message" > msg; openssl dgst -sha256 -binary -out msg.sha msg'
 
-heading 'The token says that it wants a login, and keys are made and used after one'
+heading 'The token requires login to generate and use keys'
 run 'pkcs11-tool --module $MODULE -L | grep -E "token flags.*login required.*PIN initialized"'
 run_refused 'CKR_USER_NOT_LOGGED_IN' '$P --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
 run_refused 'CKR_PIN_INCORRECT' '$P --login --pin "wrong horse" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
@@ -26,7 +26,7 @@ run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.s
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
 run 'test "$($P -O --type privkey | grep -c "Private Key")" = 0'
 
-heading 'The user changes the PIN, if the chip renews the secret behind it'
+heading 'PIN change by the user, if the chip can renew the secret'
 run_refused 'CKR_FUNCTION_FAILED' '$P --change-pin --pin "$(cat pin)" --new-pin "$(cat pin2)"'
 run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
 stop_last_server
@@ -38,18 +38,18 @@ run 'export U="pkcs11:token=gateway" GNUTLS_PIN="$(cat pin2)"'
 run 'p11tool --provider $MODULE --login --list-privkeys "$U" | grep "object=dev-key"'
 run_in_chip Sign 'p11tool --provider $MODULE --login --test-sign "$U;object=dev-key;type=private"'
 
-heading 'openssl, the PIN in the URI'
+heading 'openssl: PIN in the URI'
 run_in_chip Sign 'OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE openssl req -new -key "pkcs11:token=gateway;object=dev-key;type=private?pin-value=battery%20staple" -subj /CN=device-001 -out device.csr'
 run 'openssl req -in device.csr -noout -verify'
 
-heading 'The security officer gives the user another one, with the recovery code'
+heading 'PIN reset by the security officer, with the recovery code'
 run '$P --login --login-type so --so-pin "$(cat code)" --init-pin --new-pin "$(cat pin)"'
 run_in_chip Sign '$P --login --pin "$(cat pin)" --sign -m ECDSA --id 01 -i msg.sha -o msg.sig --signature-format openssl'
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile msg.sig'
 run 'GNUTLS_SO_PIN="$(cat code)" GNUTLS_NEW_PIN="$(cat pin2)" p11tool --provider $MODULE --initialize-pin "$U" --batch'
 run '$P --login --pin "$(cat pin2)" -O --type privkey | grep dev-key'
 
-heading 'openssl: the PIN from a file, and asked for on the terminal'
+heading 'openssl: PIN from a file, and from the terminal'
 run 'export OPENSSL_CONF=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=$MODULE KEY="pkcs11:token=gateway;object=dev-key;type=private"'
 run_in_chip Sign 'openssl pkeyutl -sign -inkey "$KEY?pin-source=file:$WORK/pin2" -in msg.sha -out file.sig'
 run 'OPENSSL_CONF=/dev/null openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile file.sig'
@@ -58,7 +58,7 @@ run 'OPENSSL_CONF=/dev/null openssl pkeyutl -verify -pubin -inkey dev-pub.pem -i
 run_refused 'PIN|Could not' 'openssl pkeyutl -sign -inkey "$KEY?pin-value=wrong" -in msg.sha -out no.sig </dev/null'
 run 'unset OPENSSL_CONF'
 
-heading 'openssl: a PEM file with the URI, the PIN from the file it names, or asked for'
+heading 'openssl: PEM file with the URI, PIN from a file, and from a prompt'
 run 'export P11=$ROOT/conf/openssl-pkcs11.cnf'
 uri_pem "$KEY?pin-source=file:$WORK/pin2" sourced.pem
 uri_pem "$KEY" asking.pem
@@ -69,7 +69,7 @@ run 'openssl dgst -sha256 -verify dev-pub.pem -signature asked.sig msg'
 uri_pem "$KEY?pin-source=file:$WORK/pin" stale.pem
 run_refused 'Could not (read|find) private key' 'OPENSSL_CONF=$P11 setsid -w openssl dgst -sha256 -sign stale.pem -out no.sig msg </dev/null'
 
-heading 'p11tool initialises the token: certificates go, keys stay, and the user gets a PIN again'
+heading 'p11tool initialises the token: certificates are deleted, keys stay, the user PIN is set again'
 run 'openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -subj /CN=other -out other.pem'
 run 'GNUTLS_PIN="$(cat pin2)" p11tool --provider $MODULE --login --write --load-certificate other.pem --label other "$U" --batch'
 run 'p11tool --provider $MODULE --list-all-certs "$U" | grep "object=other"'

@@ -13,16 +13,16 @@ fresh_token pkcs11-tool
 software_peer
 run 'P="pkcs11-tool --module $MODULE --token-label gateway"'
 
-heading 'What there is'
+heading 'Module, slot, token and mechanisms'
 run 'pkcs11-tool --module $MODULE -I'
 run 'pkcs11-tool --module $MODULE -L'
 run 'pkcs11-tool --module $MODULE -T | grep "token label *: gateway"'
 run '$P -M | grep -E "ECDSA, keySize"'
 
-heading 'Through the spy, which writes to the interface that it gets'
+heading 'Through pkcs11-spy, which writes to the interface it gets'
 run 'PKCS11SPY=$MODULE pkcs11-tool --module "$(ls /usr/lib/*/pkcs11-spy.so)" -L | grep "token label *: gateway"'
 
-heading 'Sign, and have openssl judge it in software'
+heading 'Sign, verify with openssl'
 run_in_chip Sign '$P --sign -m ECDSA --id 01 -i msg.sha -o ecdsa.sig --signature-format openssl'
 run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile ecdsa.sig'
 run_in_chip Sign '$P --sign -m ECDSA-SHA256 --id 01 -i msg -o sha256.sig --signature-format openssl'
@@ -43,7 +43,7 @@ run '$P --hash -m SHA256 -i msg -o msg.sha.token'
 run 'cmp msg.sha msg.sha.token'
 run '$P --generate-random 32 | wc -c | grep -x 32'
 
-heading 'Objects: a certificate, data, names, the end of a key'
+heading 'Objects: certificate, data, labels, deletion of a key'
 software_ca
 device_certificate
 run '$P --read-object --type cert --id 01 -o read.der'
@@ -64,7 +64,7 @@ run 'openssl pkeyutl -verify -pubin -inkey dev-pub.pem -in msg.sha -sigfile firs
 run '$P --delete-object --type privkey --label k31'
 run_refused 'Private(/secret)? key not found' '$P --sign -m ECDSA --id 32 -i msg.sha -o gone.sig'
 
-heading 'A key that was made elsewhere'
+heading 'Import a private key'
 run '$P --write-object peer.key --type privkey --id 40 --label imported'
 run_in_chip Sign '$P --sign -m ECDSA --id 40 -i msg.sha -o imported.sig --signature-format openssl'
 run 'openssl pkeyutl -verify -pubin -inkey peer-pub.pem -in msg.sha -sigfile imported.sig'
@@ -75,7 +75,7 @@ run_refused 'CKR_DEVICE_MEMORY' '$P --write-object peer.key --type privkey --id 
 run '$P --delete-object --type privkey --id 40'
 run_refused 'Private(/secret)? key not found' '$P --sign -m ECDSA --id 40 -i msg.sha -o gone.sig'
 
-heading 'Secret keys made in the chip'
+heading 'Generate secret keys in the chip'
 # The tool asks for CKA_SENSITIVE=false unless it is told otherwise, and for CKA_PRIVATE=false.
 run_refused 'CKR_TEMPLATE_INCONSISTENT' '$P --keygen --key-type AES:16 --id 50 --label aes'
 run_in_chip Write '$P --keygen --key-type AES:16 --id 50 --label aes --sensitive'
@@ -92,7 +92,7 @@ run_in_chip SHA '$P --verify -m SHA256-HMAC --id 51 -i msg --signature-file msg.
 run_says 'Invalid signature|CKR_SIGNATURE_INVALID' '$P --verify -m SHA256-HMAC --id 51 -i other --signature-file msg.mac'
 run '$P --sign -m SHA256-HMAC --id 51 -i other | not cmp -s - msg.mac'
 
-heading 'Secret keys that were made elsewhere, and what openssl makes of them'
+heading 'Import secret keys, compare with openssl'
 run 'openssl rand 16 > aes.key; openssl rand 32 > mac.key; hex() { od -An -v -tx1 "$1" | tr -d " \n"; }'
 run '$P --write-object aes.key --type secrkey --key-type AES:16 --id 52 --label aes-elsewhere --sensitive'
 run_in_chip AES '$P --encrypt -m AES-CBC-PAD --iv $IV --id 52 -i plain -o encrypted' 4
@@ -105,16 +105,16 @@ run '$P --write-object mac.key --type secrkey --id 53 --label mac-elsewhere --se
 run_in_chip SHA '$P --sign -m SHA256-HMAC --id 53 -i msg -o msg.mac'
 run 'openssl dgst -sha256 -mac HMAC -macopt hexkey:"$(hex mac.key)" -binary msg | cmp - msg.mac'
 
-heading 'Two keys with one label are not possible: AWS clients would take neither'
+heading 'A second key with the same label is refused (AWS clients would use neither)'
 run_refused 'CKR_ATTRIBUTE_VALUE_INVALID' '$P --keypairgen --key-type EC:prime256v1 --id 33 --label dev-key'
 
-heading 'What the chip cannot do is said as the standard says it'
+heading 'Unsupported curve: standard return code'
 # pkcs11-tool 0.23 has no name for CKR_CURVE_NOT_SUPPORTED.
 run_refused 'CKR_CURVE_NOT_SUPPORTED|rv = .*0x140' \
     '$P --keypairgen --key-type EC:secp384r1 --id 34 --label big'
 
 # Its own tests always exit with 0: their output decides.
-heading 'Its own tests'
+heading 'pkcs11-tool --test'
 run '$P --test > test.log 2>&1; cat test.log'
 run 'grep -x "No errors" test.log'
 run '$P --login --pin 1234 --test > login.log 2>&1; cat login.log'

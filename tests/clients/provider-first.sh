@@ -80,7 +80,7 @@ after_handshake() {
     done
 }
 
-heading 'A token with a PIN: the whole handshake, on either side'
+heading 'Token with a PIN: full handshake as client and as server'
 run 'atecc608 provision tls-pin --lock-forever --pin-file pin --recovery-code-file code'
 run 'pkcs11-tool --module $MODULE --token-label gateway --login --pin "$(cat pin)" --keypairgen --key-type EC:prime256v1 --id 01 --label dev-key'
 key_and_certificate "pkcs11:token=gateway;object=dev-key;type=private?pin-source=file:$WORK/pin"
@@ -99,11 +99,11 @@ for suite in "${SUITES[@]}"; do
 done
 run 'test "$(atecc608 key list | grep -c " id ")" = 1'
 
-heading 'An ephemeral key on P-256 is one of the token, to the provider'
+heading 'The provider generates ephemeral P-256 keys on the token'
 run_in_chip GenKey "OPENSSL_CONF=first.cnf openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ephemeral.pem"
 run 'test "$(atecc608 key list | grep -c " id ")" = 2'
 
-heading 'A token without a PIN: a server that asks for no certificate'
+heading 'Token without a PIN: server that requests no certificate'
 stop_last_server
 run 'rm -r chip.eeprom chip.sock state/* && sed -i /token-pin/d first.cnf'
 start_server sim.log 'atecc608-sim serve --socket chip.sock --state chip.eeprom --timing fast'

@@ -27,7 +27,7 @@ run_in_chip Sign '"$PYTHON" "$SCRIPTS/python_pkcs11.py" "$MODULE" gateway device
 heading 'PyKCS11'
 run_in_chip Sign '"$PYTHON" "$SCRIPTS/pykcs11.py" "$MODULE" gateway device.der dev-pub.pem'
 
-heading "Python's own TLS, with a PEM file that holds the key's URI"
+heading 'Python ssl module, PEM file with the URI of the key'
 uri_pem 'pkcs11:token=gateway;object=dev-key;type=private' key.pem
 run "export P11=$ROOT/conf/openssl-pkcs11.cnf PKCS11_PROVIDER_MODULE=\$MODULE"
 port=$(free_port)

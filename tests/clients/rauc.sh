@@ -17,7 +17,7 @@ run 'export RAUC_PKCS11_MODULE=$MODULE KEY="pkcs11:token=gateway;object=dev-key;
 run 'mkdir content; head -c 100000 /dev/urandom > content/rootfs.img'
 
 for format in plain verity; do
-    heading "A bundle of the format $format"
+    heading "Bundle format $format"
     write_file content/manifest.raucm <<END
 [update]
 compatible=board
@@ -34,7 +34,7 @@ END
     run_refused 'signature verification failed' "rauc --keyring=server.pem info $format.raucb"
 done
 
-heading 'A bundle that was changed'
+heading 'Changed bundle: refused'
 # One byte of what is signed.
 run 'cp plain.raucb changed.raucb; printf x | dd of=changed.raucb bs=1 seek=2000 conv=notrunc status=none; not cmp -s plain.raucb changed.raucb'
 run_refused 'signature verification failed' 'rauc --keyring=ca.pem info changed.raucb'

@@ -41,13 +41,13 @@ stop_last_server
 heading 'nginx: its workers are forked from the process that loaded the key'
 nginx_workers "$WORK/key.pem" "$P11" 'env PKCS11_PROVIDER_MODULE;'
 if at_least "$(/usr/sbin/nginx -v 2>&1 | sed 's,.*nginx/\([0-9.]*\).*,\1,')" 1.29; then
-    heading 'nginx: the same with the URI in the place of a file'
+    heading 'nginx: the same with a URI instead of a file'
     nginx_workers '"store:pkcs11:token=gateway;object=dev-key;type=private"' "$P11" 'env PKCS11_PROVIDER_MODULE;'
 else
     note 'not tested: keys from a store, which nginx has from 1.29 on (Debian forky)'
 fi
 
-heading 'stunnel before a server without TLS'
+heading 'stunnel in front of a server without TLS'
 port=$(free_port)
 start_server plain.log "/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory $WORK $port"
 wait_for 'the plain server' plain.log listening "$port"
@@ -67,7 +67,7 @@ wait_for stunnel stunnel.log listening "$port"
 run_in_chip Sign "curl -sS --cacert ca.pem https://localhost:$port/msg | cmp - msg"
 stop_last_server
 
-heading 'haproxy before the same'
+heading 'haproxy in front of the same server'
 port=$(free_port)
 # haproxy reads the key from the certificate's file, or from NAME.key beside it.
 run 'cp chip.pem haproxy.pem; cp key.pem haproxy.pem.key'

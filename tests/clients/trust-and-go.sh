@@ -10,13 +10,13 @@
 # shellcheck source=scripts/lib/token.sh
 . "$ROOT/scripts/lib/token.sh"
 
-heading 'A Trust&GO chip, never touched'
+heading 'Trust&GO chip as sold'
 served_chip trust-and-go tngtls 'address = 0x35'
 run 'atecc608-sim root > known-root.pem'
 run "export P11=$ROOT/conf/openssl-pkcs11.cnf"
 run 'export PKCS11_PROVIDER_MODULE=$MODULE'
 
-heading 'What is in it, for each that asks'
+heading 'Objects listed by each client'
 run 'p11tool --provider $MODULE --list-all pkcs11:model=ATECC608-SIM > p11tool.txt'
 run 'grep -E "Label|Type" p11tool.txt'
 run '[ "$(grep -c "Type: X.509 Certificate" p11tool.txt)" = 3 ]'
@@ -26,7 +26,7 @@ run 'OPENSSL_CONF=$P11 openssl storeutl -noout -text pkcs11:model=ATECC608-SIM >
 run '[ "$(grep -c "^[0-9]*: Certificate" store.txt)" = 3 ]'
 run 'grep -E "Subject:|eui48" store.txt'
 
-heading 'The chain, verified by openssl up to the root that everybody knows'
+heading 'Certificate chain, verified by openssl up to the known root'
 for name in device signer root; do
     run "OPENSSL_CONF=\$P11 openssl x509 -in 'pkcs11:object=$name;type=cert' -out $name.pem"
 done
@@ -42,11 +42,11 @@ run 'export KEY="pkcs11:object=device;type=private"'
 run 'OPENSSL_CONF=$P11 openssl pkey -in "$KEY" -pubout -out key.pem'
 run 'openssl x509 -in device.pem -noout -pubkey | cmp - key.pem'
 
-heading 'They are part of the chip'
+heading 'The certificates cannot be deleted'
 run_refused 'CKA_DESTROYABLE of the object is false' 'pkcs11-tool --module $MODULE --delete-object --type cert --label signer'
 
 software_ca
-heading 'TLS with the key and its chain on the client side: openssl'
+heading 'TLS client with the key and its chain: openssl'
 port=$(free_port)
 start_server s_server.log "openssl s_server -accept 127.0.0.1:$port -cert server.pem -key server.key -CAfile known-root.pem -Verify 3 -verify_return_error -brief -rev"
 wait_for 's_server' s_server.log listening "$port"
@@ -56,21 +56,21 @@ for version in tls1_2 tls1_3; do
 done
 run 'grep -E "Peer certificate: .*CN *= *sn0123" s_server.log'
 
-heading 'The same, gnutls'
+heading 'TLS client with the key and its chain: gnutls'
 for version in 1.2 1.3; do
     # gnutls-cli ends with its input: it is kept open until the answer has come.
     run_in_chip Sign "{ printf 'hello\n'; sleep 1; } | gnutls-cli --provider \$MODULE --priority NORMAL:-VERS-ALL:+VERS-TLS$version --x509cafile ca.pem --x509certfile chain.pem --x509keyfile \"\$KEY\" -p $port localhost > cli-$version.txt 2>&1"
     run "grep olleh cli-$version.txt"
 done
 
-heading 'TLS with the key and its chain on the server side'
+heading 'TLS server with the key and its chain'
 port=$(free_port)
 start_server trust_server.log "env OPENSSL_CONF=$P11 openssl s_server -accept 127.0.0.1:$port -cert device.pem -cert_chain signer.pem -key '$KEY' -brief -rev"
 wait_for 's_server' trust_server.log listening "$port"
 run_in_chip Sign "printf 'hello\nCLOSE\n' | openssl s_client -connect localhost:$port -CAfile known-root.pem -verify_return_error -brief -ign_eof > server-side.txt 2>&1"
 run 'grep "Verification: OK" server-side.txt && grep olleh server-side.txt'
 
-heading 'Behind an I2C node the same chip is a simulated one by its serial number'
+heading 'Behind an I2C node: the serial number identifies a simulated chip'
 need_packages gcc libc6-dev
 run 'cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so $ROOT/tests/vendor/i2c_shim.c -ldl'
 # behind_a_node NAME SOCKET: what pkcs11-tool lists in NAME.txt, the log in NAME.log.
@@ -82,7 +82,7 @@ behind_a_node() {
 behind_a_node node chip.sock
 run '[ "$(grep -c "^Certificate Object" node.txt)" = 3 ] && grep "is simulated" node.log'
 
-heading 'With the serial number of a real chip its certificates, which everybody can make, are not shown'
+heading 'Serial number of a real chip: the simulated certificates are not shown'
 write_file renumber.py <<'END'
 import hashlib
 

@@ -19,7 +19,7 @@ export PYTHON=$VENV/bin/python
 # Nothing is written next to the sources.
 export PYTHONDONTWRITEBYTECODE=1
 
-heading 'A kernel for the vendor: /dev/i2c-20 and /dev/i2c-21'
+heading 'Simulated kernel nodes: /dev/i2c-20 and /dev/i2c-21'
 run 'cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o i2c_shim.so "$SUITE/i2c_shim.c" -ldl'
 run 'export I2C_SHIM=20=fast.sock:21=real.sock'
 
@@ -32,8 +32,8 @@ drive_with_library() {
     stop_last_server
 }
 
-heading 'Every lock state, without waiting'
+heading 'Every lock state, no execution times'
 drive_with_library fast 20
 
-heading "In the chip's own time: polling, idling, the watchdog"
+heading 'Real execution times: polling, idle, watchdog'
 drive_with_library real 21

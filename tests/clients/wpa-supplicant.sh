@@ -18,7 +18,7 @@ device_certificate
 two_hosts
 run 'ENGINES=$(openssl version -e | sed "s/.*\"\(.*\)\"/\1/")'
 
-heading 'The switch that lets in whoever has a certificate'
+heading 'Switch that accepts devices with a certificate'
 write_file hostapd.conf <<END
 interface=eth0
 driver=wired
