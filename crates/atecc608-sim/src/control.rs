@@ -39,7 +39,7 @@ fn execute(bus: &SimBus, verb: u8, text: &str) -> Result<serde_json::Value, Stri
             let request: FaultsRequest = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let faults: Faults = request.spec.parse().map_err(|error: FaultSpecError| error.to_string())?;
             if faults.kill().is_some() && !bus.owns_process() {
-                return Err("kill@N is for atecc608-sim serve: this server's process has other work".to_owned());
+                return Err("kill@N works only with atecc608-sim serve".to_owned());
             }
             bus.set_faults(faults);
         }
@@ -53,7 +53,7 @@ fn execute(bus: &SimBus, verb: u8, text: &str) -> Result<serde_json::Value, Stri
 /// An I/O error that names the socket if it can't be used; the server's text if it refuses the request.
 pub fn request(socket: &Path, verb: Verb, text: &str) -> io::Result<String> {
     let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("no answer from a simulator at {}: {error}", socket.display()))
+        io::Error::new(error.kind(), format!("no response from a simulator at {}: {error}", socket.display()))
     };
     let mut stream = UnixStream::connect(socket).map_err(named)?;
     Request::Control(verb as u8, text.to_owned()).write_to(&mut stream).map_err(named)?;

@@ -134,7 +134,7 @@ impl Eeprom {
         let mut image = self.image.clone();
         // Blocks are cut to the existing size before; a longer one would be a defect of the simulator.
         let Some(target) = image.part_mut(part).get_mut(at..at + bytes.len()) else {
-            log::error!("simulated chip: block at {at} of {part:?} reaches past its end");
+            log::error!("simulated chip: block at {at} exceeds the end of {part:?}");
             return Err(PowerLost);
         };
         target.copy_from_slice(bytes);

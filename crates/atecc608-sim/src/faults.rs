@@ -152,7 +152,7 @@ impl Faults {
     /// Removes a planned kill of the process.
     pub(crate) fn spare_process(&mut self) {
         if self.kill.take().is_some() {
-            log::error!("the fault kill@N is for atecc608-sim serve: this process does not die by it");
+            log::error!("the fault kill@N is ignored: it works only with atecc608-sim serve");
         }
     }
 
@@ -245,7 +245,7 @@ impl Faults {
         }
         let nth = number(Some(nth), "N after @")?;
         let plain =
-            |action| if argument.is_some() { Err(format!("{name}@N takes nothing after N")) } else { Ok(action) };
+            |action| if argument.is_some() { Err(format!("{name}@N takes no argument after N")) } else { Ok(action) };
         let action = match name {
             "flip" => Action::Flip(number(argument, "BIT")?),
             "garble" => Action::Garble(number(argument, "BIT")?),
@@ -256,7 +256,7 @@ impl Faults {
             "doze" => plain(Action::Doze)?,
             "stretch" => Action::Stretch(number(argument, "PERCENT")?),
             "health" => plain(Action::Health)?,
-            "selftest" | "rate" => return Err(format!("{name} counts nothing: selftest:HEX, rate:PERMILLE:SEED")),
+            "selftest" | "rate" => return Err(format!("{name} takes no @N: write selftest:HEX or rate:PERMILLE:SEED")),
             "pull" => plain(Action::Pull)?,
             "insert" => plain(Action::Insert)?,
             "kill" => {
@@ -309,9 +309,9 @@ fn rate(argument: Option<&str>) -> Result<FaultRate, String> {
         Some(seed) => number(Some(seed), "SEED")?,
         None => {
             let mut seed = [0; 4];
-            getrandom::fill(&mut seed).map_err(|error| format!("no random seed: {error}"))?;
+            getrandom::fill(&mut seed).map_err(|error| format!("cannot generate a random seed: {error}"))?;
             let seed = u64::from(u32::from_le_bytes(seed));
-            log::warn!("simulated faults: rate:{permille}:{seed} repeats this run");
+            log::warn!("simulated faults: to repeat this run, use rate:{permille}:{seed}");
             seed
         }
     };
@@ -381,7 +381,7 @@ mod tests {
             ("flip@x:1", "N after @ must be a decimal number"),
             ("flip", "is not one of"),
             ("drop@0", "N counts from 1"),
-            ("drop@1:4", "takes nothing after N"),
+            ("drop@1:4", "takes no argument after N"),
             ("status@1:100", "HEX must be one byte"),
             ("refuse@30:01", "HEX must be one byte"),
             ("refuse@30", "HEX must be one byte"),
@@ -390,8 +390,8 @@ mod tests {
             ("kill@3", "MOMENT must be before, half, synced or renamed"),
             ("kill@3:later", "MOMENT must be before, half, synced or renamed"),
             ("kill@0:half", "N counts from 1"),
-            ("selftest@1:01", "selftest counts nothing"),
-            ("rate@1:01", "rate counts nothing"),
+            ("selftest@1:01", "selftest takes no @N"),
+            ("rate@1:01", "rate takes no @N"),
             ("rate", "PERMILLE must be a decimal number"),
             ("rate:1001", "PERMILLE is at most 1000"),
             ("rate:10:x", "SEED must be a decimal number"),

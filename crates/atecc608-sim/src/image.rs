@@ -66,8 +66,8 @@ pub enum ImageError {
     },
     /// The file is not an image, or damaged. It is never overwritten.
     #[error(
-        "simulated chip {}: {what}; the file is left as it is: restore it from a copy, or move it away and a blank chip \
-         will be created in its place",
+        "simulated chip {}: {what}. The file was not changed: restore it from a copy, or move it away to create a \
+         blank chip",
         path.display()
     )]
     Corrupt {

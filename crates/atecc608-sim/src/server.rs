@@ -186,7 +186,7 @@ fn listen(socket: &Path) -> Result<UnixListener, ServeError> {
 
 fn serve_client(bus: &SimBus, client: UnixStream) {
     if let Err(error) = answer_requests(bus, client) {
-        log::warn!("simulator: a client is dropped: {error}");
+        log::warn!("simulator: closed the connection of a client: {error}");
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) mod byte {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
         let text = String::deserialize(deserializer)?;
-        u8::from_str_radix(&text, 16).map_err(|_| D::Error::custom(format!("\"{text}\" is no byte in hexadecimal")))
+        u8::from_str_radix(&text, 16).map_err(|_| D::Error::custom(format!("\"{text}\" is not a hexadecimal byte")))
     }
 }
 

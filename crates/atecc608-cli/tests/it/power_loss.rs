@@ -285,7 +285,7 @@ fn no_other_process_dies_by_the_fault() {
     let spec = r#"{"spec":"kill@1:before"}"#.to_owned();
     Request::Control(Verb::Faults as u8, spec).write_to(&mut stream).unwrap();
     let answer = atecc608_sim::transfer::read_control_reply(&mut stream).unwrap();
-    assert!(answer.contains("kill@N is for atecc608-sim serve"), "{answer}");
+    assert!(answer.contains("kill@N works only with atecc608-sim serve"), "{answer}");
     assert_eq!(master.status(&write_slot_8(0, 0x78)), OK);
 }
 

@@ -72,14 +72,14 @@ impl fmt::Display for Certificate {
         if let (Some(issued), Some(years), Some(signer), Some(template), Some(chain), Some(source)) =
             (&self.issued, self.expire_years, &self.signer_id, self.template_id, self.chain_id, self.serial_source)
         {
-            let years = if years == 0 { "for ever".to_owned() } else { format!("for {years} years") };
+            let years = if years == 0 { "without expiry".to_owned() } else { format!("for {years} years") };
             writeln!(f, "  issued {issued} {years}, signer {signer}")?;
             writeln!(f, "  template {template}, chain {chain}, serial number source {source:X}")?;
         }
         match (&self.error, self.verified) {
             (Some(error), _) => write!(f, "  cannot be rebuilt: {error}"),
-            (None, Some(true)) => write!(f, "  the signature is its issuer's"),
-            (None, _) => write!(f, "  the signature is NOT its issuer's"),
+            (None, Some(true)) => write!(f, "  the signature verifies with the issuer's key"),
+            (None, _) => write!(f, "  the signature does NOT verify with the issuer's key"),
         }
     }
 }

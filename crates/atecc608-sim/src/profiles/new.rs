@@ -12,7 +12,7 @@ use atecc608_wire::config_zone::Model;
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
     /// The file exists already.
-    #[error("{0} exists already, and is left as it is: move it away, or choose another --state")]
+    #[error("{0} exists already: move it away, or choose another --state")]
     Exists(String),
     /// The chip cannot be created.
     #[error(transparent)]

@@ -57,7 +57,7 @@ pub struct Sold {
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     /// The serial number could be a real chip's.
-    #[error("serial number {0}: those of simulated chips begin with 012353494D")]
+    #[error("serial number {0} is not allowed: it must begin with 012353494D, which marks simulated chips")]
     Serial(SerialNumber),
     /// The profile does not exist with this model.
     #[error("{} is sold as {} only", profile.name(), profile.model())]
@@ -66,7 +66,7 @@ pub enum OrderError {
         profile: Profile,
     },
     /// The system has no random numbers.
-    #[error("no random numbers: {0}")]
+    #[error("cannot generate random numbers: {0}")]
     Random(io::Error),
     /// The certificates cannot be created.
     #[error(transparent)]

@@ -55,21 +55,20 @@ pub enum PlugError {
         source: io::Error,
     },
     /// A pair of sockets can't be created.
-    #[error("cannot make a pair of sockets: {0}")]
+    #[error("cannot create a pair of sockets: {0}")]
     Socket(io::Error),
     /// `i2c-tiny-usb` is not loaded.
     #[error(
-        "the adapter is plugged in, and the kernel has no driver for it ({} does not exist). Load it: sudo modprobe \
-         i2c-tiny-usb",
+        "the kernel has no driver for the adapter ({} does not exist). Load it: sudo modprobe i2c-tiny-usb",
         .0.display()
     )]
     NoDriver(PathBuf),
     /// The kernel unplugged the adapter.
-    #[error("the kernel unplugged the adapter before it had a node. Its log has the reason: sudo dmesg")]
+    #[error("the kernel unplugged the adapter before it created a node. The kernel's log has the reason: sudo dmesg")]
     Unplugged,
     /// The node does not appear for another reason.
     #[error(
-        "the adapter is plugged in and has no node after {} s. The kernel's log may have the reason: sudo dmesg",
+        "the adapter has no node after {} s. The kernel's log may have the reason: sudo dmesg",
         NODE_LIMIT.as_secs()
     )]
     NoNode,
@@ -259,11 +258,11 @@ mod tests {
     #[test]
     fn the_node_is_that_of_the_port_and_counts_when_it_is_there() {
         let (folder, kernel) = kernel("hs  0000 006 002 00010002 000003 1-1\nhs  0001 006 002 00010002 000005 1-2\n");
-        assert_eq!(kernel.node_at(1).unwrap(), None, "the driver has it, /dev does not");
+        assert_eq!(kernel.node_at(1).unwrap(), None, "the driver lists the node, /dev does not have it");
         assert!(matches!(kernel.wait_for_node(1, || true), Err(PlugError::Unplugged)));
         let node = folder.path().join("dev/i2c-7");
         fs::write(&node, "").unwrap();
         assert_eq!(kernel.wait_for_node(1, || false).unwrap(), node);
-        assert_eq!(kernel.node_at(0).unwrap(), None, "another adapter's node is not ours");
+        assert_eq!(kernel.node_at(0).unwrap(), None, "the node of another adapter");
     }
 }

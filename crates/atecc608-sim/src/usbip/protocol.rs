@@ -94,7 +94,7 @@ impl Request {
         }
         let (inwards, length, packets) = (field(3) == DIRECTION_IN, field(6), field(8));
         if ![0, NOT_ISOCHRONOUS].contains(&packets) {
-            return Err(invalid("an isochronous transfer, and the adapter has no such endpoint".to_owned()));
+            return Err(invalid("isochronous transfers are not supported".to_owned()));
         }
         if !inwards && length > MAX_DATA {
             return Err(invalid(format!("a transfer of {length} bytes; at most {MAX_DATA} are allowed")));

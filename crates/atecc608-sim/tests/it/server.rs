@@ -260,7 +260,7 @@ fn a_second_server_is_refused_and_a_stale_socket_is_replaced() {
     drop(server);
     assert!(socket.exists(), "a killed server leaves its socket");
     let nobody = sim(&["stats"], &socket);
-    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no answer from a simulator at"));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no response from a simulator at"));
     serve(folder.path(), &["--timing", "fast"]);
 }
 
