@@ -203,6 +203,14 @@ fn a_short_buffer_gets_the_length_and_loses_nothing() {
         assert_eq!((short, length), (Err(CKR_BUFFER_TOO_SMALL), 5));
         c!(module, C_Decrypt(session, data, 16, out.as_mut_ptr(), &mut length)).unwrap();
         assert_eq!(&out, b"five!");
+        // A query for the length decrypts nothing: it does not tell whether the padding is right.
+        init(module, session, false, &padded, key).unwrap();
+        let mut damaged = encrypted.clone();
+        damaged[0] ^= 1;
+        let data = damaged.as_ptr().cast_mut();
+        let query = c!(module, C_Decrypt(session, data, 16, std::ptr::null_mut(), &mut length));
+        assert_eq!((query, length), (Ok(()), 16));
+        assert!(c!(module, C_Decrypt(session, data, 16, out.as_mut_ptr(), &mut length)).is_err());
     });
 }
 
