@@ -291,7 +291,7 @@ fn a_half_provisioned_chip_has_random_numbers_and_no_keys() {
 }
 
 #[test]
-fn a_508_is_not_recognised_whoever_asks_first() {
+fn a_508_is_not_recognised_by_any_function() {
     let module = Module::with_chip(&chip::other_model());
     module.initialize().unwrap();
     for _ in 0..2 {

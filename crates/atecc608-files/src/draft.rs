@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_got_its_name_is_unlocked_whoever_else_has_it_open() {
+    fn a_file_that_got_its_name_is_unlocked_though_a_child_has_it_open() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         for placed in [Draft::create_new, Draft::replace] {

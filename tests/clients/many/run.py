@@ -8,8 +8,8 @@ Each COMMAND is shell text that exits with 0 if its result was right, and SOCKET
 runs alone, to measure the time of a run and its number of conversations with the chip; then all run at once, for
 SECONDS. Exits with 1 if one failed, or if one waited longer than fair. The numbers of runs are left in NAME.runs.
 
-Fair is: whoever wants to talk to the chip waits for one conversation of each of the others at most, each time. So a run
-takes what it takes alone, and for each conversation of its own a mean one of every other program.
+Fair means: each conversation waits for at most one conversation of each other program. So a run takes the time that it
+takes alone, and for each of its conversations a mean one of every other program.
 """
 
 import json

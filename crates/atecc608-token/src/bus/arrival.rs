@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_all_numbers_ends_the_queue_and_nothing_else() {
+    fn a_process_that_holds_all_numbers_ends_the_queue_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let mut queue = queue_in(dir.path());
         let hostile = LockFile::required(dir.path().join("bus.queue")).unwrap();

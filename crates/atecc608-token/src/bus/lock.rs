@@ -126,7 +126,7 @@ impl BusLock {
         let ticket = self.queue.as_mut().and_then(Queue::arrive);
         let mut front = Front::default();
         loop {
-            // Read the clock before the last attempt: a bus that is free then is taken, whoever is first.
+            // Read the clock before the last attempt: a bus that is free at the deadline is taken, even out of turn.
             let last = deadline.passed();
             let first = self.first_before(ticket.as_ref());
             let idle = first.as_ref().is_some_and(|first| front.may_be_idle(first.start));
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bus_that_is_free_at_the_deadline_is_taken_whoever_is_in_front() {
+    fn a_bus_that_is_free_at_the_deadline_is_taken_out_of_turn() {
         let dir = tempfile::tempdir().unwrap();
         let mut stopped = Queue::open(dir.path().join("bus.queue")).unwrap();
         let _ticket = stopped.arrive().unwrap();
